@@ -1,0 +1,156 @@
+//! Owns what a route is after validation, and the table that finds one for a request.
+//! Must not know the configuration's syntax, HTTP servers or guests.
+
+pub mod table;
+pub mod task_route;
+
+use crate::ids::IdScheme;
+use crate::value::Json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many instances a route may have, and how many tasks may wait for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Instances kept ready ahead of the next task.
+    pub min: u32,
+    /// Tasks that run at once.
+    pub max: u32,
+    /// Tasks that wait; one more is refused.
+    pub queue: u32,
+}
+
+/// What happens to a task whose host died while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLostHost {
+    /// It fails: its effects may have happened, so it does not run again.
+    Fail,
+    /// It runs again, as a further attempt.
+    Rerun,
+}
+
+/// When a failed attempt is followed by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// How many attempts there may be in all, at least 1.
+    pub attempts: u32,
+    /// The wait before the second attempt; it doubles before each further one.
+    pub backoff: Duration,
+    /// See [`OnLostHost`].
+    pub on_lost_host: OnLostHost,
+}
+
+impl Retry {
+    /// The longest wait between two attempts.
+    pub const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+
+    /// The wait after `attempt` (from 1) has failed; `None` when it was the last one.
+    #[must_use]
+    pub fn after(&self, attempt: u32) -> Option<Duration> {
+        let doubled = self.backoff.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+        (attempt < self.attempts).then(|| doubled.min(Self::MAX_BACKOFF))
+    }
+}
+
+/// Which shared variables a route's guests may use. What may be written may be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateGrants {
+    /// Names that may be read.
+    pub read: Vec<String>,
+    /// Names that may be read and written.
+    pub write: Vec<String>,
+}
+
+impl StateGrants {
+    /// Whether `name` may be read.
+    #[must_use]
+    pub fn may_read(&self, name: &str) -> bool {
+        self.read.iter().any(|granted| granted == name) || self.may_write(name)
+    }
+
+    /// Whether `name` may be written.
+    #[must_use]
+    pub fn may_write(&self, name: &str) -> bool {
+        self.write.iter().any(|granted| granted == name)
+    }
+}
+
+/// How a route's tasks get their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdRule {
+    /// By a built-in scheme.
+    Scheme(IdScheme),
+    /// By a component of world `id-generator` in this file.
+    Component(PathBuf),
+}
+
+/// A validated route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Unique; tasks are stored under it.
+    pub name: Arc<str>,
+    /// The HTTP method, in upper case.
+    pub method: String,
+    /// The path pattern, with parameters as `{name}`.
+    pub path: String,
+    /// The component's file.
+    pub component: PathBuf,
+    /// The configured arguments, an object or `null`.
+    pub arguments: Json,
+    /// The captured variables, an object.
+    pub variables: Json,
+    /// Shared variables that its guests may use.
+    pub state: StateGrants,
+    /// The longest time from creation to end.
+    pub timeout: Option<Duration>,
+    /// The longest time from an attempt's start to its end.
+    pub run_timeout: Option<Duration>,
+    /// The most CPU time of an attempt.
+    pub cpu_limit: Option<Duration>,
+    /// Instances and queue.
+    pub pool: PoolSize,
+    /// The most linear memory of an instance, in bytes.
+    pub memory: u64,
+    /// Whether clients may stop its tasks.
+    pub cancellable: bool,
+    /// Where ids come from.
+    pub id: IdRule,
+    /// Further attempts.
+    pub retry: Retry,
+}
+
+/// The name of a route that configures none: `__Put_orders_{id}__` of `PUT /orders/{id}`.
+#[must_use]
+pub fn default_name(method: &str, path: &str) -> String {
+    let mut letters = method.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
+    let method: String = first.chain(letters.map(|letter| letter.to_ascii_lowercase())).collect();
+    format!("__{method}{}__", path.replace('/', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_original() {
+        assert_eq!(default_name("PUT", "/auth/asyncUsing"), "__Put_auth_asyncUsing__");
+        assert_eq!(default_name("PUT", "/orders/{id}"), "__Put_orders_{id}__");
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_its_bound_and_ends() {
+        let retry = Retry { attempts: 40, backoff: Duration::from_secs(1), on_lost_host: OnLostHost::Fail };
+        let waits: Vec<_> = [1, 2, 3, 39].iter().filter_map(|attempt| retry.after(*attempt)).collect();
+        assert_eq!(waits, [1, 2, 4, 3600].map(Duration::from_secs));
+        assert_eq!(retry.after(40), None);
+    }
+
+    #[test]
+    fn a_write_grant_is_a_read_grant() {
+        let grants = StateGrants { read: vec!["r".into()], write: vec!["w".into()] };
+        assert!(grants.may_read("r") && grants.may_read("w") && grants.may_write("w"));
+        assert!(!grants.may_write("r") && !grants.may_read("x"));
+    }
+}

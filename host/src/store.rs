@@ -1,0 +1,95 @@
+//! Owns the seam to durable storage: what a store must do, whichever database it is.
+//! Must not know who runs tasks or how clients see them; SQL stays in the modules below.
+
+pub mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+use crate::clock::Timestamp;
+use crate::executor::{VariableError, Versioned};
+use crate::ids::TaskId;
+use crate::task::{Ending, Task};
+use crate::value::Json;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// What went wrong in a store.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// A task with this id exists.
+    #[error("a task with the id {0} exists already")]
+    Duplicate(TaskId),
+    /// The store cannot be opened at all: why, and what to do.
+    #[error("{0}")]
+    Open(String),
+    /// The operation was not done; nothing of it is stored.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// What every store operation answers.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// The start of an attempt, fenced by the number of attempts before it.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The task.
+    pub id: TaskId,
+    /// How many attempts have started before; the claim is void when the stored number differs.
+    pub attempts_before: u32,
+    /// When.
+    pub at: Timestamp,
+    /// In which slot, `node/route/slot`.
+    pub slot: Arc<str>,
+}
+
+/// How many finished tasks a purge removes at most in one go, so that it never holds up other writes.
+pub const PURGE_BATCH: u32 = 500;
+
+/// Durable storage of tasks and shared variables. An answer means: it is on disk.
+/// Every write of a running attempt is fenced by its number: a host that lost a task cannot end it.
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new task (state NotStarted, attempt 0).
+    fn insert(&self, task: &Task) -> Answer<'_, ()>;
+    /// Starts an attempt: state Running, attempt + 1, `started` kept if set, `due` cleared. `false`: the fence held it back, or it has ended.
+    fn claim(&self, claim: Claim) -> Answer<'_, bool>;
+    /// Ends a task whose stored attempt is `attempt` and which has not ended. `false`: the fence held it back.
+    fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool>;
+    /// The attempt is over and the next may start at `due`: state unchanged. `false`: the fence held it back.
+    fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool>;
+    /// One task.
+    fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>>;
+    /// A task's captured log as JSON lines.
+    fn log(&self, id: &TaskId) -> Answer<'_, Option<String>>;
+    /// Every task that has not ended, in the order in which they were inserted.
+    fn open_tasks(&self) -> Answer<'_, Vec<Task>>;
+    /// Removes up to [`PURGE_BATCH`] tasks that ended before these moments: Completed ones by the first, others by the second. Answers how many.
+    fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32>;
+    /// Writes those variables that do not exist yet, all or none.
+    fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()>;
+    /// A variable.
+    fn variable(&self, name: String) -> Answer<'_, Option<Versioned>>;
+    /// Writes a variable, whatever its version; answers the new version.
+    fn set_variable(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>>;
+    /// Writes a variable that has the `expected` version (`None`: does not exist); answers the new version.
+    fn update_variable(
+        &self,
+        name: String,
+        expected: Option<u64>,
+        value: Json,
+    ) -> BoxFuture<'_, Result<u64, VariableError>>;
+    /// The names of all variables, sorted.
+    fn variable_names(&self) -> Answer<'_, Vec<String>>;
+    /// Writes everything out and closes; later operations answer `Unavailable`.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Which store, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A SQLite file.
+    SqliteFile(std::path::PathBuf),
+    /// SQLite in memory: gone when the process ends.
+    SqliteMemory,
+}

@@ -1,0 +1,1 @@
+//! Owns the suite that every store must pass.

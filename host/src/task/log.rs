@@ -1,0 +1,141 @@
+//! Owns a task's captured log: a ring of the newest lines, bounded in bytes, with a marker for what was dropped.
+//! Must not know where lines come from or who reads them.
+
+use crate::clock::Timestamp;
+use serde::Serialize;
+use std::collections::VecDeque;
+
+/// The most bytes that one task's log keeps.
+pub const MAX_BYTES: usize = 64 * 1024;
+/// The most bytes of one line; the rest of a longer line is cut.
+pub const MAX_LINE: usize = 8 * 1024;
+const OVERHEAD: usize = 64;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Finest detail.
+    Trace,
+    /// For developers.
+    Debug,
+    /// The course of things.
+    Info,
+    /// Odd, but no failure.
+    Warn,
+    /// A failure.
+    Error,
+}
+
+/// One line of a task's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// When it was written.
+    pub at: Timestamp,
+    /// How much it matters.
+    pub level: Level,
+    /// Its text.
+    pub message: String,
+    /// Named values beside the text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+impl Line {
+    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes.
+    #[must_use]
+    pub fn new(at: Timestamp, level: Level, mut message: String, fields: Vec<(String, String)>) -> Self {
+        if message.len() > MAX_LINE {
+            let end = (0..=MAX_LINE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+            message.truncate(end);
+            message.push('…');
+        }
+        let mut room = MAX_LINE.saturating_sub(message.len());
+        let fits = |(name, value): &(String, String)| {
+            let size = name.len() + value.len() + OVERHEAD;
+            let enough = size <= room;
+            room = room.saturating_sub(size);
+            enough
+        };
+        Self { at, level, message, fields: fields.into_iter().take_while(fits).collect() }
+    }
+
+    fn size(&self) -> usize {
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD).sum();
+        OVERHEAD + self.message.len() + fields
+    }
+}
+
+/// The newest lines of one task.
+#[derive(Debug, Default)]
+pub struct LogBuffer {
+    lines: VecDeque<Line>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl LogBuffer {
+    /// Adds a line and drops the oldest ones that no longer fit.
+    pub fn push(&mut self, line: Line) {
+        self.bytes += line.size();
+        self.lines.push_back(line);
+        while self.bytes > MAX_BYTES
+            && let Some(oldest) = self.lines.pop_front()
+        {
+            self.bytes -= oldest.size();
+            self.dropped += 1;
+        }
+    }
+
+    /// The lines, oldest first, after a marker of how many were dropped.
+    pub fn lines(&self) -> impl Iterator<Item = Line> {
+        let marker = self.lines.front().filter(|_| self.dropped > 0).map(|first| Line {
+            at: first.at,
+            level: Level::Warn,
+            message: format!("{} earlier lines were dropped", self.dropped),
+            fields: Vec::new(),
+        });
+        marker.into_iter().chain(self.lines.iter().cloned())
+    }
+
+    /// One JSON object a line.
+    #[must_use]
+    pub fn to_json_lines(&self) -> String {
+        let mut text = String::new();
+        for line in self.lines() {
+            text.push_str(&serde_json::to_string(&line).unwrap_or_default());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: &str) -> Line {
+        Line::new(Timestamp(0), Level::Info, message.into(), Vec::new())
+    }
+
+    #[test]
+    fn a_flood_keeps_the_newest_and_says_how_many_are_gone() {
+        let mut log = LogBuffer::default();
+        for number in 0..100_000 {
+            log.push(line(&format!("line {number}")));
+        }
+        let lines: Vec<Line> = log.lines().collect();
+        let kept = lines.len() - 1;
+        assert_eq!(lines[0].message, format!("{} earlier lines were dropped", 100_000 - kept));
+        assert_eq!(lines[kept].message, "line 99999");
+        assert!(log.to_json_lines().len() < 2 * MAX_BYTES + 4096);
+    }
+
+    #[test]
+    fn long_lines_are_cut_at_a_character() {
+        let cut = line(&"ä".repeat(MAX_LINE));
+        assert!(cut.message.ends_with("ä…") && cut.message.len() <= MAX_LINE + '…'.len_utf8());
+        let fields = vec![("k".to_owned(), "v".repeat(MAX_LINE)), ("k2".to_owned(), String::new())];
+        assert!(Line::new(Timestamp(0), Level::Info, String::new(), fields).fields.is_empty());
+    }
+}
