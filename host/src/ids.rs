@@ -93,7 +93,7 @@ impl IdScheme {
         TaskId(match self {
             Self::Uuid => uuid::Uuid::new_v4().to_string().into(),
             Self::Uuid7 => uuid::Uuid::now_v7().to_string().into(),
-            Self::Ulid => ulid::Ulid::new().to_string().into(),
+            Self::Ulid => ulid::Ulid::generate().to_string().into(),
             Self::Nanoid => nanoid::nanoid!().into(),
         })
     }
