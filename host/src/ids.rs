@@ -48,6 +48,9 @@ impl TaskId {
         }
     }
 
+    /// How much of a text that is no id is shown back.
+    pub const MAX_SHOWN: usize = MAX_LENGTH;
+
     /// The id's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

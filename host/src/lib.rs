@@ -1,11 +1,17 @@
 //! Sandpool: an HTTP server whose routes are asynchronous tasks, run as sandboxed WebAssembly components.
 //! `ARCHITECTURE.md` beside this crate names the layers and the invariants; `tests/tidy.rs` enforces them.
 
+pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod executor;
 pub mod ids;
 pub mod principal;
 pub mod route;
+pub mod runner;
 pub mod store;
 pub mod task;
+pub mod telemetry;
 pub mod value;
+pub mod wasm;

@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The `sandpool` program. Everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sandpool::cli::main()
+}

@@ -10,6 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most linear memory that a route may allow its guests. One bulk instruction over all of it cannot be
+/// interrupted: 64 MiB take some 15 ms, 1 GiB 370 ms.
+pub const MAX_MEMORY: u64 = 1 << 30;
+
 /// How many instances a route may have, and how many tasks may wait for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSize {
@@ -104,7 +108,7 @@ pub struct Route {
     pub state: StateGrants,
     /// The longest time from creation to end.
     pub timeout: Option<Duration>,
-    /// The longest time from an attempt's start to its end.
+    /// The longest time from the start of the first attempt to the end.
     pub run_timeout: Option<Duration>,
     /// The most CPU time of an attempt.
     pub cpu_limit: Option<Duration>,

@@ -1,0 +1,57 @@
+//! Owns invoking a route: a request becomes a task and is answered at once, or after the wait that it asks for.
+//! Must not know how tasks run.
+
+use super::problem::Problem;
+use super::{Api, Endpoints, body, request, tasks};
+use crate::runner::LoadedRoute;
+use crate::task::Invocation;
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Seconds after which a client may look at its task.
+const RETRY_AFTER: u32 = 1;
+
+pub async fn invoke(
+    api: &Api,
+    endpoints: &Endpoints,
+    loaded: &Arc<LoadedRoute>,
+    path_parameters: Vec<(String, String)>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let options = &api.0.options;
+    if api.0.runner.is_draining() {
+        return Err(crate::runner::SubmitError::Draining.into());
+    }
+    let base = request::base_url(options.public_url.as_deref(), &parts.headers, &parts.uri);
+    let input = body::read(&parts.headers, body, options.body_limit).await?;
+    let seen = request::for_guests(&base, &loaded.route.method, &parts.uri, &parts.headers, path_parameters);
+    let invocation = Arc::new(Invocation { input, request: seen, user: None });
+    let mut task = api.0.runner.submit(loaded, invocation).await?;
+    let location = api.location(endpoints, &base, task.id.as_str());
+    let wait = request::wait_preference(&parts.headers);
+    if let Some(longest) = wait {
+        // The task exists; a store that cannot be read now must not look as if it did not.
+        if let Ok(Some(later)) = api.0.runner.wait(&task.id, longest).await {
+            task = later;
+        }
+    }
+    let ended = wait.filter(|_| task.state.is_final());
+    let mut response = tasks::show(if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED }, &task);
+    let fields = response.headers_mut();
+    if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        fields.insert(header::LOCATION, location);
+    }
+    match ended {
+        Some(waited) => {
+            if let Ok(applied) = HeaderValue::try_from(format!("wait={}", waited.as_secs())) {
+                fields.insert("preference-applied", applied);
+            }
+        }
+        None => drop(fields.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
+    }
+    Ok(response)
+}

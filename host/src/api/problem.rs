@@ -1,0 +1,108 @@
+//! Owns how errors look: problem details (RFC 9457). What a client reads here is written for clients;
+//! what only operators may know is logged where it happens.
+
+use crate::runner::{StopError, SubmitError};
+use crate::store::StoreError;
+use crate::value::JsonFault;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// An error as a client sees it.
+#[derive(Debug)]
+pub struct Problem {
+    document: Document,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The RFC's members; `type` is `about:blank`, whose title is the status's.
+#[derive(Debug, Serialize)]
+struct Document {
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+}
+
+impl Problem {
+    /// A problem with this status; `detail` says what, where, and what instead.
+    pub fn new(status: u16, detail: impl Into<String>) -> Self {
+        let known = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let title = known.canonical_reason().unwrap_or("Error");
+        let document = Document { title, status: known.as_u16(), detail: detail.into(), line: None, column: None };
+        Self { document, headers: Vec::new() }
+    }
+
+    /// With a header field.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With `Retry-After`.
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// A body that is malformed at this place.
+    pub fn malformed(fault: &JsonFault) -> Self {
+        let mut problem = Self::new(400, format!("The body is no JSON that can be read: {fault}."));
+        problem.document.line = Some(fault.line);
+        problem.document.column = Some(fault.column);
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.document).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!("{error}");
+        Self::new(503, "The task store does not answer. Nothing was changed; try again.").retry_after(1)
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Draining => {
+                Self::new(503, "The host is shutting down and takes no new tasks. Nothing was stored.").retry_after(5)
+            }
+            SubmitError::QueueFull { .. } => Self::new(429, format!("The queue is full: {error}.")).retry_after(1),
+            SubmitError::IdTaken(_) => Self::new(409, format!("The generated id is taken: {error}.")),
+            SubmitError::IdGenerator(why) => {
+                tracing::error!("id generator: {why}");
+                Self::new(500, "The route's id generator failed. Nothing was stored.")
+            }
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StopError> for Problem {
+    fn from(error: StopError) -> Self {
+        let status = match error {
+            StopError::Unknown(_) => 404,
+            StopError::Ended(_) => 410,
+            StopError::NotCancellable => 423,
+            StopError::Store(error) => return error.into(),
+        };
+        let text = error.to_string();
+        let mut letters = text.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        Self::new(status, format!("{}{}.", first.unwrap_or_default(), letters.as_str()))
+    }
+}

@@ -1,0 +1,145 @@
+//! Owns what is taken out of a request besides its body: URLs, ids, preferences, and the request as guests see it.
+//! Must not answer anything.
+
+use super::problem::Problem;
+use crate::route::task_route::{IdPlace, TaskRoute};
+use crate::task;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri, header};
+use std::time::Duration;
+
+/// The longest time that a request may ask to wait for a task's end.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Fields that carry credentials: guests never see them.
+const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+
+/// The base of URLs in answers: what is configured, else what the client called.
+pub fn base_url(public_url: Option<&str>, headers: &HeaderMap, uri: &Uri) -> String {
+    if let Some(url) = public_url {
+        return url.to_owned();
+    }
+    // HTTP/2 has the authority in the URI.
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = uri.authority().cloned().or_else(|| host?.parse::<Authority>().ok());
+    authority.map_or_else(String::new, |authority| format!("http://{authority}"))
+}
+
+/// The request as guests see it.
+pub fn for_guests(
+    base: &str,
+    method: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    path_parameters: Vec<(String, String)>,
+) -> task::Request {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let visible = headers.iter().filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()));
+    task::Request {
+        method: method.to_owned(),
+        url: format!("{base}{path}"),
+        path_parameters,
+        query: query(uri),
+        headers: visible
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect(),
+    }
+}
+
+/// The query's pairs, decoded.
+pub fn query(uri: &Uri) -> Vec<(String, String)> {
+    form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect()
+}
+
+/// The task id of a request to a task route.
+pub fn task_id(
+    task_route: &TaskRoute,
+    parameters: &[(String, String)],
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<String, Problem> {
+    let name = &task_route.id_name;
+    let pair = |pairs: &[(String, String)]| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let found = task_route.places.iter().find_map(|place| match place {
+        IdPlace::Path => pair(parameters),
+        IdPlace::Query => pair(&query(uri)),
+        IdPlace::Header => headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        IdPlace::Cookie => cookie(headers, name),
+    });
+    found.ok_or_else(|| {
+        let places: Vec<String> = task_route
+            .places
+            .iter()
+            .map(|place| match place {
+                IdPlace::Path => format!("path segment {}/{{{name}}}", task_route.path.trim_end_matches('/')),
+                IdPlace::Query => format!("query parameter `{name}`"),
+                IdPlace::Header => format!("header field `{name}`"),
+                IdPlace::Cookie => format!("cookie `{name}`"),
+            })
+            .collect();
+        Problem::new(400, format!("The request names no task. Give its id as {}.", places.join(" or ")))
+    })
+}
+
+/// RFC 6265 §4.2.1
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let fields = headers.get_all(header::COOKIE).into_iter().filter_map(|field| field.to_str().ok());
+    let mut pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"').to_owned())
+}
+
+/// `?wait=N`: how long the request wants to wait.
+pub fn wait_of_query(uri: &Uri) -> Result<Option<Duration>, Problem> {
+    let Some((_, value)) = query(uri).into_iter().find(|(name, _)| name == "wait") else { return Ok(None) };
+    let seconds = value.parse::<u32>().map_err(|_| {
+        Problem::new(400, format!("The query parameter `wait` must be whole seconds from 0, not `{value}`."))
+    })?;
+    Ok(Some(Duration::from_secs(seconds.into()).min(LONGEST_WAIT)))
+}
+
+/// `Prefer: wait=N` (RFC 7240 §4.3); a preference that is not understood is ignored (§2).
+pub fn wait_preference(headers: &HeaderMap) -> Option<Duration> {
+    let fields = headers.get_all("prefer").into_iter().filter_map(|field| field.to_str().ok());
+    let mut preferences = fields.flat_map(|field| field.split(',')).filter_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse::<u32>().ok())?
+    });
+    preferences.next().map(|seconds| Duration::from_secs(seconds.into()).min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::HeaderName::from_static(name), HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn preferences_are_found_among_others() {
+        let wait = |value| wait_preference(&headers("prefer", value)).map(|wait| wait.as_secs());
+        assert_eq!(wait("wait=10"), Some(10));
+        assert_eq!(wait("respond-async, Wait=\"7\"; x=y"), Some(7));
+        assert_eq!(wait("wait=4000000000"), Some(LONGEST_WAIT.as_secs()));
+        assert_eq!(wait("wait=soon"), None);
+        assert_eq!(wait("respond-async"), None);
+    }
+
+    #[test]
+    fn cookies_are_found_among_others() {
+        let found = |value| cookie(&headers("cookie", value), "taskId");
+        assert_eq!(found("a=b; taskId=x-1"), Some("x-1".into()));
+        assert_eq!(found("xtaskId=1"), None);
+    }
+
+    #[test]
+    fn credentials_stay_with_the_host() {
+        let mut fields = headers("authorization", "Basic secret");
+        fields.insert("x-custom", HeaderValue::from_static("kept"));
+        let seen = for_guests("http://h", "PUT", &Uri::from_static("/a?b=c%20d"), &fields, Vec::new());
+        assert_eq!(seen.headers, [("x-custom".to_owned(), "kept".to_owned())]);
+        assert_eq!(seen.url, "http://h/a?b=c%20d");
+        assert_eq!(seen.query, [("b".to_owned(), "c d".to_owned())]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Owns the AsyncTask object: how a task looks to clients. Names and casing are the contract's.
+//! Must not know how the task was found.
+
+use crate::clock::Timestamp;
+use crate::task::Task;
+use crate::task::state::State;
+use crate::value::Json;
+use serde::{Serialize, Serializer};
+
+/// The AsyncTask object; fields without a value are absent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AsyncTask<'a> {
+    id: &'a str,
+    name: &'a str,
+    state: State,
+    cancellable: bool,
+    creation_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expire_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starting_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_where_whole")]
+    progress: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    url: &'a str,
+    method: &'a str,
+}
+
+impl<'a> From<&'a Task> for AsyncTask<'a> {
+    fn from(task: &'a Task) -> Self {
+        Self {
+            id: task.id.as_str(),
+            name: &task.name,
+            state: task.state,
+            cancellable: task.cancellable,
+            creation_time: task.created,
+            expire_time: task.expires,
+            starting_time: task.started,
+            completed_time: task.completed,
+            user: task.invocation.user.as_ref().map(|user| user.id.as_str()),
+            progress: task.progress,
+            result: task.result.as_ref(),
+            error: task.error.as_deref(),
+            attempt: (task.attempt > 0).then_some(task.attempt),
+            url: &task.invocation.request.url,
+            method: &task.invocation.request.method,
+        }
+    }
+}
+
+/// `100`, not `100.0`.
+#[allow(clippy::cast_possible_truncation)]
+fn whole_where_whole<S: Serializer>(percent: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match percent {
+        Some(percent) if percent.fract() == 0.0 => serializer.serialize_i64(*percent as i64),
+        other => other.serialize(serializer),
+    }
+}

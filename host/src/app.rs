@@ -1,0 +1,217 @@
+//! Owns the assembly: builds the server from a configuration, in order, and takes it down in reverse.
+//! Must not decide anything that a layer below can decide.
+
+use crate::api::{self, Api, Endpoints};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::route::task_route::TaskRoute;
+use crate::route::{IdRule, Route};
+use crate::runner::{self, Ids, LoadedRoute, Runner};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, LoadError, Loader, WasmEngine};
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The most bytes of a request's head.
+const HEAD_BYTES: usize = 64 * 1024;
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS: u32 = 256;
+/// How long connections may go on once all tasks have ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A component cannot be used.
+    #[error("{0}")]
+    Load(String),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// No place for compiled code.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The store did not open, or did not answer at start.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address cannot be had.
+    #[error(
+        "cannot listen at {address}: {error}. Stop the program that uses it, or set `server.listen` to another port (0: any free one)"
+    )]
+    Listen {
+        /// What is configured.
+        address: SocketAddr,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// Routes that cannot stand beside each other.
+    #[error(transparent)]
+    Routes(#[from] crate::route::table::TableFault),
+    /// The server broke.
+    #[error("the server broke: {0}")]
+    Serve(std::io::Error),
+}
+
+/// A server that is built and listens, but does not answer yet.
+pub struct App {
+    runner: Runner,
+    store: Arc<dyn Store>,
+    api: Api,
+    listener: TcpListener,
+    grace: Duration,
+    /// Kept so that the engine goes last.
+    _engine: Arc<WasmEngine>,
+}
+
+/// The compile cache of this program: the user's folder, filled by this program as its own child.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub fn cache() -> Result<Cache, AppError> {
+    let folder = Cache::default_folder(|name| std::env::var(name).ok());
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sandpool"));
+    tracing::debug!("compiled components are kept in {}, made by `{COMPILE_COMMAND}`", folder.display());
+    Ok(Cache::open(&folder, Compiler::Child(program))?)
+}
+
+/// Loads the components of all routes.
+///
+/// # Errors
+/// [`AppError::Load`] with every component that cannot be used, one a line.
+pub fn load(routes: &[Arc<Route>], engine: &Arc<WasmEngine>, cache: &Cache) -> Result<Vec<Arc<LoadedRoute>>, AppError> {
+    let mut loader = Loader::new(engine, cache);
+    let (mut loaded, mut faults) = (Vec::new(), Vec::new());
+    for route in routes {
+        match load_route(route, &mut loader) {
+            Ok(route) => loaded.push(Arc::new(route)),
+            Err(fault) => faults.push(format!("route {} {}: {fault}", route.method, route.path)),
+        }
+    }
+    if faults.is_empty() { Ok(loaded) } else { Err(AppError::Load(faults.join("\n"))) }
+}
+
+fn load_route(route: &Arc<Route>, loader: &mut Loader<'_>) -> Result<LoadedRoute, LoadError> {
+    let executor = Arc::new(loader.route(route)?);
+    let ids = match &route.id {
+        IdRule::Scheme(scheme) => Ids::Scheme(*scheme),
+        IdRule::Component(file) => Ids::Guest(Arc::new(loader.ids(file)?)),
+    };
+    Ok(LoadedRoute { route: Arc::clone(route), executor, ids })
+}
+
+impl App {
+    /// Builds the server: the port first, since it is the likeliest to be taken, then engine, components, store, tasks.
+    ///
+    /// # Errors
+    /// [`AppError`] with the first thing that cannot be had; nothing is left behind.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let address = config.server.listen;
+        let listener = listen(address).map_err(|error| AppError::Listen { address, error })?;
+        let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
+        let loading = tokio::task::spawn_blocking(move || {
+            let engine = WasmEngine::start()?;
+            let loaded = load(&routes, &engine, &cache()?)?;
+            Ok::<_, AppError>((engine, loaded))
+        });
+        let (engine, loaded) = loading.await.map_err(|error| AppError::Load(error.to_string()))??;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.url)?);
+        store.init_variables(config.state.clone()).await?;
+        let runner = Runner::new(runner::Options {
+            store: Arc::clone(&store),
+            clock: Arc::new(SystemClock),
+            node: config.node.clone(),
+            retention: config.store.retention,
+            retention_failed: config.store.retention_failed,
+        });
+        let endpoints = Endpoints::new(&loaded, &task_routes)?;
+        recover(&runner, &loaded).await?;
+        let options =
+            api::Options { public_url: config.server.public_url.clone(), body_limit: config.server.body_limit };
+        let api = Api::new(options, runner.clone(), endpoints);
+        Ok(Self { runner, store, api, listener, grace: config.server.shutdown_grace, _engine: engine })
+    }
+
+    /// The address that it listens at.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn address(&self) -> Result<SocketAddr, AppError> {
+        self.listener.local_addr().map_err(AppError::Serve)
+    }
+
+    /// Serves until `shutdown` resolves, then drains: new requests get 503, running tasks have their grace,
+    /// what is left is stopped and recorded, and the store is closed last.
+    ///
+    /// # Errors
+    /// [`AppError::Serve`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
+        let http = server.http_builder();
+        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(HEAD_BYTES);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+        let sweeping = tokio::spawn(self.runner.clone().sweep());
+        let serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
+        shutdown.await;
+        tracing::info!("shutting down: running tasks have {:?}", self.grace);
+        let stopped = self.runner.drain(self.grace).await;
+        if stopped > 0 {
+            tracing::warn!(stopped, "tasks were stopped because their grace was over");
+        }
+        handle.graceful_shutdown(Some(LAST_ANSWERS));
+        let served = serving.await;
+        drop(sweeping.await);
+        self.store.close().await;
+        tracing::info!("shut down");
+        served.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(AppError::Serve)
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn recover(runner: &Runner, loaded: &[Arc<LoadedRoute>]) -> Result<(), StoreError> {
+    let by_name: HashMap<&str, &Arc<LoadedRoute>> = loaded.iter().map(|route| (&*route.route.name, route)).collect();
+    let recovered = runner.recover(|name| by_name.get(name).map(|route| Arc::clone(route))).await?;
+    if recovered.queued + recovered.failed > 0 {
+        let runner::Recovered { queued, failed } = recovered;
+        tracing::info!(queued, failed, "took over the tasks of the last run");
+    }
+    Ok(())
+}
+
+/// Lines for whoever started the server: where it is, what it serves, what to try.
+#[must_use]
+pub fn welcome(address: SocketAddr, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> String {
+    let mut lines = vec![format!("sandpool {} listening on http://{address}", env!("CARGO_PKG_VERSION"))];
+    let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
+    lines.extend(routes.iter().map(|route| {
+        let component = route.component.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        format!("  {:<6} {:<width$}  {component}", route.method, route.path)
+    }));
+    lines.extend(task_routes.iter().flat_map(|task_route| {
+        let method = task_route.operation.method();
+        task_route.patterns().into_iter().map(move |pattern| format!("  {method:<6} {pattern}"))
+    }));
+    if let Some(route) = routes.iter().find(|route| !route.path.contains('{')) {
+        lines.push("Try:".into());
+        lines.push(format!("  curl -X {} http://{address}{}", route.method, route.path));
+        lines.push(format!("  curl -X {} http://{address}{} -H 'Prefer: wait=10'", route.method, route.path));
+    }
+    lines.join("\n")
+}

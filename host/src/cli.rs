@@ -1,0 +1,103 @@
+//! Owns the command line: its words, its exit codes, and what is printed.
+//! Must not do any work itself.
+
+mod check;
+mod inspect;
+mod run;
+mod serve;
+
+use crate::telemetry;
+use crate::wasm::compile_worker;
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs WebAssembly components as durable asynchronous HTTP tasks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sandpool",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 ok, 1 failed task, 2 usage or configuration, 3 cannot reach the server."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the routes of a configuration
+    Serve(serve::Arguments),
+    /// Checks a configuration and its components, and reports every fault
+    Check(check::Arguments),
+    /// Runs a component once, here, without a server
+    Run(Box<run::Arguments>),
+    /// Shows what a component imports and exports, its world, digest and size
+    Inspect(inspect::Arguments),
+    /// Compiles one component from standard input into a file, within limits (used by the server itself)
+    #[command(name = crate::wasm::COMPILE_COMMAND, hide = true)]
+    CompileWorker {
+        /// The file to write.
+        into: PathBuf,
+    },
+}
+
+/// How a command ends, as the shell sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Ok = 0,
+    FailedTask = 1,
+    Usage = 2,
+}
+
+/// Why a command could not do its work: the text for standard error.
+struct Refusal(String);
+
+impl<E: std::fmt::Display> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Exits with 2 by itself when the words are wrong.
+    let arguments = Arguments::parse();
+    if let Command::CompileWorker { into } = arguments.command {
+        return match compile_worker(&into) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                say_error(&why);
+                ExitCode::from(1)
+            }
+        };
+    }
+    telemetry::start();
+    let ended = match arguments.command {
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::CompileWorker { .. } => Ok(Ending::Ok),
+    };
+    match ended {
+        Ok(ending) => ExitCode::from(ending as u8),
+        Err(Refusal(why)) => {
+            say_error(&why);
+            ExitCode::from(Ending::Usage as u8)
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone away is no error of ours.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+}
+
+fn say_error(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}

@@ -1,0 +1,37 @@
+//! Owns `sandpool inspect`. Must not know components' insides.
+
+use super::{Ending, Refusal, say};
+use crate::app;
+use crate::wasm::{Loader, WasmEngine};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The component's file
+    component: PathBuf,
+    /// Answers as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn inspect(arguments: &Arguments) -> Result<Ending, Refusal> {
+    let (engine, cache) = (WasmEngine::start()?, app::cache()?);
+    let inspection = Loader::new(&engine, &cache).program(&arguments.component)?.inspect(&engine);
+    if arguments.json {
+        say(&serde_json::to_string_pretty(&inspection)?);
+        return Ok(Ending::Ok);
+    }
+    let list = |names: &[String]| match names {
+        [] => "(none)".to_owned(),
+        names => names.join("\n         "),
+    };
+    say(&format!("world    {}", inspection.world.unwrap_or("(fits none)")));
+    if let Some(fault) = &inspection.fault {
+        say(&format!("because  {fault}"));
+    }
+    say(&format!("digest   sha256:{}", inspection.digest));
+    say(&format!("size     {} bytes", inspection.size));
+    say(&format!("imports  {}", list(&inspection.imports)));
+    say(&format!("exports  {}", list(&inspection.exports)));
+    Ok(Ending::Ok)
+}

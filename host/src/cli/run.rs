@@ -1,0 +1,202 @@
+//! Owns `sandpool run`: one attempt of one component, here, with a progress bar and the log on standard error.
+//! Must not know how guests are run.
+
+use super::{Ending, Refusal, say};
+use crate::app;
+use crate::clock::{Clock, SystemClock};
+use crate::executor::{Call, Cancel, EventSink, Executor};
+use crate::ids::IdScheme;
+use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, StateGrants};
+use crate::runner::GrantedVariables;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreUrl};
+use crate::task::ending::{Outcome, StopReason};
+use crate::task::log::{Level, Line};
+use crate::task::progress::{Meter, Step};
+use crate::task::{Invocation, Request};
+use crate::value::Json;
+use crate::wasm::{Loader, WasmEngine};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The component's file
+    component: PathBuf,
+    /// The input, as a request's body would be
+    #[arg(long, value_name = "JSON", default_value = "null", value_parser = json)]
+    input: Json,
+    /// The route's arguments
+    #[arg(long, value_name = "JSON", default_value = "null", value_parser = json)]
+    arguments: Json,
+    /// The route's captured variables, an object
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json)]
+    variables: Json,
+    /// Shared variables to begin with, an object of names and values; all may be read and written
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = variables)]
+    state: Vars,
+    /// The most memory, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=(MAX_MEMORY >> 20)))]
+    memory: u64,
+    /// Stops it after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// Answers {"State": …, "Result": …, "Error": …} as JSON, and draws no progress bar
+    #[arg(long)]
+    json: bool,
+}
+
+type Vars = BTreeMap<String, Json>;
+
+fn json(text: &str) -> Result<Json, String> {
+    Json::parse(text.to_owned()).map_err(|fault| format!("no JSON: {fault}"))
+}
+
+fn variables(text: &str) -> Result<Vars, String> {
+    let raw: BTreeMap<String, &RawValue> =
+        serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))?;
+    raw.into_iter().map(|(name, value)| json(value.get()).map(|value| (name, value))).collect()
+}
+
+pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
+    let (engine, cache) = (WasmEngine::start()?, app::cache()?);
+    let route = Arc::new(route(arguments));
+    let guests = Loader::new(&engine, &cache).route(&route)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory)?);
+    let terminal = Terminal::new(!arguments.json && std::io::stderr().is_terminal());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let vars = arguments.state.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        store.init_variables(vars).await?;
+        let call = call(arguments, &route, &store, Arc::clone(&terminal));
+        let cancel = Arc::clone(&call.cancel);
+        let mut running = guests.run(call);
+        let timeout = arguments.timeout.map(Duration::try_from_secs_f64).transpose()?;
+        let outcome = tokio::select! {
+            outcome = &mut running => return Ok(outcome),
+            _ = tokio::signal::ctrl_c() => StopReason::User,
+            () = sleep(timeout) => StopReason::Timeout,
+        };
+        cancel.fire(outcome);
+        Ok::<_, Refusal>(running.await)
+    })?;
+    terminal.bar.finish_and_clear();
+    Ok(answer(outcome, arguments.json))
+}
+
+async fn sleep(longest: Option<Duration>) {
+    match longest {
+        Some(longest) => tokio::time::sleep(longest).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn answer(outcome: Outcome, as_json: bool) -> Ending {
+    let (event, result, error) = outcome.into_parts();
+    let state = crate::task::state::State::Running.on(event).map_or_else(|fault| fault.to_string(), |s| s.to_string());
+    let ending = if error.is_none() { Ending::Ok } else { Ending::FailedTask };
+    if as_json {
+        let state = Json::from_serialize(&state).unwrap_or_else(|_| Json::null());
+        let error = error.as_ref().and_then(|error| Json::from_serialize(error).ok());
+        let members = [("State", Some(&state)), ("Result", result.as_ref()), ("Error", error.as_ref())];
+        let members = members.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+        say(Json::object(members).as_str());
+        return ending;
+    }
+    if let Some(error) = error {
+        super::say_error(&format!("{state}: {error}"));
+    }
+    if let Some(result) = result {
+        say(result.as_str());
+    }
+    ending
+}
+
+fn route(arguments: &Arguments) -> Route {
+    Route {
+        name: "__Run__".into(),
+        method: "RUN".into(),
+        path: "/".into(),
+        component: arguments.component.clone(),
+        arguments: arguments.arguments.clone(),
+        variables: arguments.variables.clone(),
+        state: StateGrants { read: Vec::new(), write: arguments.state.keys().cloned().collect() },
+        timeout: None,
+        run_timeout: None,
+        cpu_limit: None,
+        pool: PoolSize { min: 0, max: 1, queue: 0 },
+        memory: arguments.memory << 20,
+        cancellable: true,
+        id: IdRule::Scheme(IdScheme::Uuid),
+        retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+    }
+}
+
+fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink: Arc<Terminal>) -> Call {
+    let request = Request {
+        method: "RUN".into(),
+        url: format!("file:{}", arguments.component.display()),
+        path_parameters: Vec::new(),
+        query: Vec::new(),
+        headers: Vec::new(),
+    };
+    Call {
+        task: IdScheme::Uuid.generate(),
+        attempt: 1,
+        route: Arc::clone(route),
+        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None }),
+        cancel: Arc::new(Cancel::default()),
+        sink,
+        variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),
+    }
+}
+
+/// Shows what the guest reports.
+struct Terminal {
+    bar: ProgressBar,
+    meter: Mutex<Meter>,
+}
+
+impl Terminal {
+    fn new(drawn: bool) -> Arc<Self> {
+        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(100), target);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos:>3} %  {elapsed}") {
+            bar.set_style(style);
+        }
+        Arc::new(Self { bar, meter: Mutex::default() })
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| super::say_error(text));
+    }
+}
+
+impl EventSink for Terminal {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn progress(&self, step: Step) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.apply(step, SystemClock.now());
+        self.bar.set_position(meter.percent(SystemClock.now()).unwrap_or(0.0) as u64);
+    }
+
+    fn percent(&self) -> f64 {
+        let meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.percent(SystemClock.now()).unwrap_or(0.0)
+    }
+
+    fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
+        let Line { message, fields, .. } = Line::new(SystemClock.now(), level, message, fields);
+        let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        self.line(&format!("{:<5} {message}{fields}", format!("{level:?}").to_lowercase()));
+    }
+
+    fn event(&self, name: String, data: Json) {
+        self.line(&format!("event {name} {}", data.as_str()));
+    }
+}

@@ -1,0 +1,170 @@
+//! Owns the life of tasks: which run when, how they are stopped, what is recorded of them.
+//! Must not know HTTP, SQL or wasmtime; it meets the machines at the `store` and `executor` seams.
+
+mod drive;
+mod lane;
+mod live;
+mod recover;
+mod submit;
+mod sweep;
+mod variables;
+
+pub use recover::Recovered;
+pub use submit::SubmitError;
+pub use variables::GrantedVariables;
+
+use crate::clock::Clock;
+use crate::executor::{Executor, IdGenerator};
+use crate::ids::{IdScheme, TaskId};
+use crate::route::Route;
+use crate::store::{Store, StoreError};
+use crate::task::Task;
+use crate::task::ending::StopReason;
+use crate::task::state::State;
+use lane::Lanes;
+use live::Board;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What a runner is made of.
+pub struct Options {
+    /// Where tasks are kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This host's name, the first part of slots.
+    pub node: String,
+    /// How long Completed tasks are kept.
+    pub retention: Duration,
+    /// How long Failed and Aborted ones are kept.
+    pub retention_failed: Duration,
+}
+
+/// A route, ready to run.
+pub struct LoadedRoute {
+    /// Its definition.
+    pub route: Arc<Route>,
+    /// Runs its guests.
+    pub executor: Arc<dyn Executor>,
+    /// Names its tasks.
+    pub ids: Ids,
+}
+
+/// Where a route's task ids come from.
+pub enum Ids {
+    /// A built-in scheme.
+    Scheme(IdScheme),
+    /// A guest.
+    Guest(Arc<dyn IdGenerator>),
+}
+
+/// Why a task cannot be stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// There is no such task.
+    #[error("there is no task {0}")]
+    Unknown(TaskId),
+    /// It has ended by itself.
+    #[error("the task has ended already, as {0}")]
+    Ended(State),
+    /// Its route does not allow it.
+    #[error("the task cannot be cancelled: its route is configured with `cancellable: false`")]
+    NotCancellable,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A handle on the running tasks; clones share them.
+#[derive(Clone)]
+pub struct Runner(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    board: Board,
+    lanes: Lanes,
+    drivers: TaskTracker,
+    draining: CancellationToken,
+}
+
+impl Runner {
+    /// A runner without tasks. [`Runner::recover`] brings in those that the store holds.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            board: Board::default(),
+            lanes: Lanes::default(),
+            drivers: TaskTracker::new(),
+            draining: CancellationToken::new(),
+        }))
+    }
+
+    /// The task as it stands now.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn get(&self, id: &TaskId) -> Result<Option<Arc<Task>>, StoreError> {
+        match self.0.board.find(id) {
+            Some(live) => Ok(Some(live.snapshot())),
+            None => Ok(self.0.options.store.get(id).await?.map(Arc::new)),
+        }
+    }
+
+    /// The task when it has ended, or as it stands after `longest`, whichever comes first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn wait(&self, id: &TaskId, longest: Duration) -> Result<Option<Arc<Task>>, StoreError> {
+        if let Some(live) = self.0.board.find(id) {
+            // Out of time is no fault: the task is answered as it stands.
+            if let Ok(ended) = tokio::time::timeout(longest, live.ended()).await {
+                return Ok(Some(ended));
+            }
+        }
+        self.get(id).await
+    }
+
+    /// Stops the task hard. When this answers, its instance is gone and its end is recorded.
+    ///
+    /// # Errors
+    /// [`StopError`] says why it cannot be stopped.
+    pub async fn stop(&self, id: &TaskId) -> Result<Arc<Task>, StopError> {
+        let Some(live) = self.0.board.find(id) else {
+            let task = self.0.options.store.get(id).await?;
+            let task = task.ok_or_else(|| StopError::Unknown(id.clone()))?;
+            return Err(StopError::Ended(task.state));
+        };
+        if live.snapshot().state.is_final() {
+            return Err(StopError::Ended(live.snapshot().state));
+        }
+        if !live.route.cancellable {
+            return Err(StopError::NotCancellable);
+        }
+        live.cancel.fire(StopReason::User);
+        let ended = live.ended().await;
+        let by_a_user = ended.error.as_deref() == Some(StopReason::User.to_string().as_str());
+        if ended.state == State::Aborted && by_a_user { Ok(ended) } else { Err(StopError::Ended(ended.state)) }
+    }
+
+    /// Whether new tasks are refused because the host goes down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
+    /// Takes no new tasks and starts no waiting ones (they stay in the store and run after the next start);
+    /// running ones have `grace` to end, then they are stopped and recorded. Returns how many were stopped.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.0.draining.cancel();
+        self.0.drivers.close();
+        if tokio::time::timeout(grace, self.0.drivers.wait()).await.is_ok() {
+            return 0;
+        }
+        let stopped = self.0.board.all().iter().filter(|live| live.cancel.fire(StopReason::Shutdown)).count();
+        self.0.drivers.wait().await;
+        stopped
+    }
+}

@@ -1,0 +1,210 @@
+//! Owns the course of one task from its place in the queue to its recorded end.
+//! Must not know where the task came from: a request and a recovery look the same here.
+
+use super::lane::{Admission, Slot, Waiter};
+use super::live::Live;
+use super::{GrantedVariables, LoadedRoute, Runner};
+use crate::clock::Timestamp;
+use crate::executor::Call;
+use crate::route::OnLostHost;
+use crate::store::{Claim, StoreError};
+use crate::task::ending::{Outcome, StopReason};
+use crate::task::state::Event;
+use crate::task::{Ending, Task};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first pause after a store failed; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a failing store is asked again once the host goes down.
+const TRIES_WHILE_DRAINING: u32 = 10;
+
+/// How an attempt went on.
+enum Next {
+    /// The task is over, in this way.
+    End(Outcome),
+    /// Another attempt after this pause.
+    Again(Duration),
+    /// Another host has it, or it is left for the next start.
+    Leave,
+}
+
+impl Runner {
+    /// Drives a task to its end. The waiter is the task's place in the queue; a task that is due later has none yet.
+    pub(super) async fn drive(
+        &self,
+        live: Arc<Live>,
+        loaded: Arc<LoadedRoute>,
+        admission: Admission,
+        mut place: Option<Waiter>,
+    ) {
+        let end = loop {
+            let next = match self.slot(&live, &admission, place.take()).await {
+                Ok(slot) => self.attempt(&live, &loaded, slot).await,
+                Err(next) => next,
+            };
+            match next {
+                Next::Again(backoff) if self.postpone(&live, backoff).await => {}
+                Next::End(outcome) => break Some(outcome),
+                Next::Again(_) | Next::Leave => break None,
+            }
+        };
+        match end {
+            Some(outcome) => self.end(&live, outcome).await,
+            None => self.0.board.remove(&live.task().id),
+        }
+    }
+
+    /// Waits until the task is due and then for a slot; a stop, the timeout or the host's end come first.
+    async fn slot(&self, live: &Live, admission: &Admission, place: Option<Waiter>) -> Result<Slot, Next> {
+        let task = live.task();
+        let slot = async {
+            let place = match place {
+                Some(place) => place,
+                None => {
+                    if task.due.is_some() {
+                        self.until(task.due).await;
+                    }
+                    admission.enqueue()
+                }
+            };
+            place.await
+        };
+        tokio::select! {
+            biased;
+            reason = live.cancel.fired() => Err(Next::End(Outcome::Stopped(reason))),
+            () = self.until(task.expires) => Err(Next::End(Outcome::Stopped(StopReason::Timeout))),
+            () = self.0.draining.cancelled() => Err(Next::Leave),
+            slot = slot => Ok(slot),
+        }
+    }
+
+    /// One attempt: recorded as started, run, its slot given back.
+    async fn attempt(&self, live: &Arc<Live>, loaded: &LoadedRoute, slot: Slot) -> Next {
+        let mut task = (*live.task()).clone();
+        let attempts_before = task.attempt;
+        let name = format!("{}/{}/{}", self.0.options.node, task.name, slot.number);
+        let at = self.0.options.clock.now();
+        if task.start(at, name.into()).is_err() {
+            return Next::Leave;
+        }
+        let started = self
+            .insist(|| {
+                let slot = task.slot.clone().unwrap_or_default();
+                self.0.options.store.claim(Claim { id: task.id.clone(), attempts_before, at, slot })
+            })
+            .await;
+        if started != Some(true) {
+            return Next::Leave;
+        }
+        live.publish(task.clone());
+        let outcome = self.run(live, loaded, &task).await;
+        // The instance is gone, so the next task may have its place while this one's end is written.
+        drop(slot);
+        match outcome {
+            Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => Next::Leave,
+            outcome => match live.route.retry.after(task.attempt) {
+                Some(backoff) if outcome.is_retryable() => {
+                    tracing::debug!(task = %task.id, attempt = task.attempt, "the attempt failed: {outcome:?}");
+                    Next::Again(backoff)
+                }
+                _ => Next::End(outcome),
+            },
+        }
+    }
+
+    async fn run(&self, live: &Arc<Live>, loaded: &LoadedRoute, task: &Task) -> Outcome {
+        let run_deadline = live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest));
+        let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
+        let mut running = loaded.executor.run(Call {
+            task: task.id.clone(),
+            attempt: task.attempt,
+            route: Arc::clone(&live.route),
+            invocation: Arc::clone(&task.invocation),
+            cancel: Arc::clone(&live.cancel),
+            sink: Arc::clone(live) as _,
+            variables: Arc::new(variables),
+        });
+        let reason = tokio::select! {
+            biased;
+            outcome = &mut running => return outcome,
+            () = self.until(task.expires) => StopReason::Timeout,
+            () = self.until(run_deadline) => StopReason::RunTimeout,
+        };
+        live.cancel.fire(reason);
+        running.await
+    }
+
+    /// Records that another attempt follows. `false`: the task is no longer ours.
+    async fn postpone(&self, live: &Live, backoff: Duration) -> bool {
+        let mut task = (*live.task()).clone();
+        task.postpone(self.0.options.clock.now(), backoff);
+        let due = task.due.unwrap_or(task.created);
+        let noted = self.insist(|| self.0.options.store.postpone(&task.id, task.attempt, due)).await;
+        live.publish(task);
+        noted == Some(true)
+    }
+
+    /// Records the end, then shows it.
+    pub(super) async fn end(&self, live: &Live, outcome: Outcome) {
+        let mut task = (*live.task()).clone();
+        let (event, result, error) = outcome.into_parts();
+        let completes = event == Event::Complete;
+        let reached = live.reached();
+        let ending = Ending {
+            event,
+            at: self.0.options.clock.now(),
+            result,
+            error: error.map(Into::into),
+            progress: if completes { Some(100.0) } else { reached },
+            log: live.log_lines(),
+        };
+        let recorded = self.insist(|| self.0.options.store.finish(&task.id, task.attempt, &ending)).await;
+        match (recorded, task.end(&ending)) {
+            (Some(true), Ok(())) => live.publish(task.clone()),
+            // Somebody else has ended it: what the store says holds.
+            (Some(_), _) => self.publish_stored(live, &task).await,
+            (None, _) => tracing::error!(task = %task.id, "its end could not be recorded"),
+        }
+        self.0.board.remove(&task.id);
+    }
+
+    async fn publish_stored(&self, live: &Live, task: &Task) {
+        tracing::warn!(task = %task.id, attempt = task.attempt, "its end was recorded by another attempt");
+        if let Ok(Some(stored)) = self.0.options.store.get(&task.id).await {
+            live.publish(stored);
+        }
+    }
+
+    /// Asks the store until it answers: a full disk must not lose what is known here. `None`: given up at shutdown.
+    async fn insist<'a, F>(&'a self, mut ask: impl FnMut() -> F) -> Option<bool>
+    where
+        F: Future<Output = Result<bool, StoreError>> + 'a,
+    {
+        let (mut pause, mut tries_left) = (FIRST_PAUSE, TRIES_WHILE_DRAINING);
+        loop {
+            match ask().await {
+                Ok(answer) => return Some(answer),
+                Err(error) => tracing::error!("asking again in {pause:?}: {error}"),
+            }
+            if self.is_draining() {
+                tries_left -= 1;
+                if tries_left == 0 {
+                    return None;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Resolves at that moment; never for `None`.
+    async fn until(&self, moment: Option<Timestamp>) {
+        match moment {
+            Some(moment) => tokio::time::sleep(moment.remaining(self.0.options.clock.now())).await,
+            None => std::future::pending().await,
+        }
+    }
+}

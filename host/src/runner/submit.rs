@@ -1,0 +1,84 @@
+//! Owns how a task comes to be: admitted, named, stored, and only then queued and answered.
+//! Must not know how it runs.
+
+use super::live::Live;
+use super::{Ids, LoadedRoute, Runner};
+use crate::ids::TaskId;
+use crate::store::StoreError;
+use crate::task::{Invocation, Task};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Why a request did not become a task. Nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The host goes down.
+    #[error("the host is shutting down and takes no new tasks")]
+    Draining,
+    /// All slots run and the queue is full.
+    #[error("{running} tasks of this route run and {queue} wait, which is all that its pool allows")]
+    QueueFull {
+        /// The route's `pool.max`.
+        running: u32,
+        /// The route's `pool.queue`.
+        queue: u32,
+    },
+    /// The generated id belongs to another task.
+    #[error("a task with the id {0} exists already")]
+    IdTaken(TaskId),
+    /// The id generator failed.
+    #[error("the route's id generator failed: {0}")]
+    IdGenerator(String),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl Runner {
+    /// Makes a durable task of an invocation and queues it. When this answers, the task is on disk.
+    /// A caller that goes away in between leaves a whole task or none.
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why there is none.
+    pub async fn submit(
+        &self,
+        loaded: &Arc<LoadedRoute>,
+        invocation: Arc<Invocation>,
+    ) -> Result<Arc<Task>, SubmitError> {
+        if self.is_draining() {
+            return Err(SubmitError::Draining);
+        }
+        let route = &loaded.route;
+        let lane = self.0.lanes.of(&route.name, route.pool);
+        let admission =
+            lane.admit().ok_or(SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue })?;
+        let id = match &loaded.ids {
+            Ids::Scheme(scheme) => scheme.generate(),
+            Ids::Guest(guest) => guest.generate().await.map_err(SubmitError::IdGenerator)?,
+        };
+        let created = self.0.options.clock.now();
+        let task = Task {
+            expires: route.timeout.map(|timeout| created.after(timeout)),
+            cancellable: route.cancellable,
+            ..Task::new(id, Arc::clone(&route.name), created, invocation)
+        };
+        let (answer, answered) = oneshot::channel();
+        let (runner, loaded) = (self.clone(), Arc::clone(loaded));
+        // From here on the task does not depend on the caller, who may hang up at any moment.
+        self.0.drivers.spawn(async move {
+            if let Err(error) = runner.0.options.store.insert(&task).await {
+                drop(answer.send(Err(match error {
+                    StoreError::Duplicate(id) => SubmitError::IdTaken(id),
+                    other => SubmitError::Store(other),
+                })));
+                return;
+            }
+            let live = Live::new(task, Arc::clone(&loaded.route), Arc::clone(&runner.0.options.clock));
+            runner.0.board.add(live.task().id.clone(), Arc::clone(&live));
+            let place = Some(admission.enqueue());
+            drop(answer.send(Ok(live.task())));
+            runner.drive(live, loaded, admission, place).await;
+        });
+        answered.await.unwrap_or_else(|_| Err(SubmitError::Draining))
+    }
+}

@@ -1,0 +1,24 @@
+//! Owns the WebAssembly machine: it loads components and runs attempts of tasks in them, behind the `executor` seam.
+//! Must not know tasks' storage, the runner's decisions, or HTTP. No other module names wasmtime.
+
+mod bindings;
+mod cache;
+mod compile;
+mod component;
+mod control;
+mod engine;
+mod generator;
+mod imports;
+mod instance;
+mod limits;
+mod pool;
+mod stdio;
+mod ticker;
+mod trap;
+
+pub use cache::{Cache, CacheError};
+pub use compile::{COMPILE_COMMAND, Compiler, compile_worker};
+pub use component::{Inspection, LoadError, Loader, Program, World};
+pub use engine::{EngineError, WasmEngine};
+pub use generator::GuestIds;
+pub use pool::GuestPool;

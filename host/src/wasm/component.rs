@@ -1,0 +1,245 @@
+//! Owns what a component file is: whether it is a component at all, what it imports and exports, which world it fits.
+//! Must not know how instances are made or run.
+
+use super::bindings::id_generator::IdGeneratorPre;
+use super::bindings::route::RoutePre;
+use super::cache::{Cache, CacheError, hex_digest};
+use super::engine::WasmEngine;
+use super::generator::GuestIds;
+use super::imports::GIVEN;
+use super::instance::HostState;
+use super::pool::GuestPool;
+use crate::route::Route;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+/// The largest component file that is read.
+const MAX_FILE: u64 = 256 << 20;
+const MAGIC: &[u8] = b"\0asm";
+const COMPONENT_LAYER: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
+const MODULE_VERSION: &[u8] = &[0x01, 0x00, 0x00, 0x00];
+
+/// The worlds of `wit/` that a component can be loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// `route`
+    Route,
+    /// `id-generator`
+    IdGenerator,
+}
+
+impl World {
+    /// The world's name in `wit/`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::IdGenerator => "id-generator",
+        }
+    }
+
+    fn export(self) -> &'static str {
+        match self {
+            Self::Route => "run: func(args: args, state: state) -> result<json, failure>",
+            Self::IdGenerator => "generate: func(entropy: list<u8>) -> string",
+        }
+    }
+}
+
+/// Why a file cannot be a route's component.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, and what is needed instead.
+    pub why: String,
+}
+
+/// A component file that was read and compiled.
+#[derive(Clone)]
+pub struct Program {
+    path: PathBuf,
+    digest: Arc<str>,
+    size: usize,
+    component: Component,
+}
+
+/// What `sandpool inspect` tells.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Inspection {
+    /// SHA-256 of the file, in hex.
+    pub digest: String,
+    /// Bytes of the file.
+    pub size: usize,
+    /// The world that it fits, if any.
+    pub world: Option<&'static str>,
+    /// The names of its imports.
+    pub imports: Vec<String>,
+    /// Those of its imports that this host does not give.
+    pub missing: Vec<String>,
+    /// The names of its exports.
+    pub exports: Vec<String>,
+    /// Why it fits no world; absent when it fits one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// Loads component files, each once however many routes use it.
+pub struct Loader<'a> {
+    engine: &'a Arc<WasmEngine>,
+    cache: &'a Cache,
+    loaded: HashMap<PathBuf, Program>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader for one configuration.
+    #[must_use]
+    pub fn new(engine: &'a Arc<WasmEngine>, cache: &'a Cache) -> Self {
+        Self { engine, cache, loaded: HashMap::new() }
+    }
+
+    /// Reads and compiles a file. Blocks while it compiles.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no component, or does not compile.
+    pub fn program(&mut self, path: &Path) -> Result<Program, LoadError> {
+        if let Some(program) = self.loaded.get(path) {
+            return Ok(program.clone());
+        }
+        let fault = |why: String| LoadError { path: path.into(), why };
+        let binary = read(path).map_err(fault)?;
+        let digest = hex_digest(&binary);
+        let component = self.cache.component(&self.engine.engine, &binary, &digest).map_err(|error| match error {
+            CacheError::Compile(why) => fault(format!("is no valid component: {why}")),
+            folder @ CacheError::Folder { .. } => fault(folder.to_string()),
+        })?;
+        let program = Program { path: path.into(), digest: digest.into(), size: binary.len(), component };
+        self.loaded.insert(path.into(), program.clone());
+        Ok(program)
+    }
+
+    /// The guests of a route.
+    ///
+    /// # Errors
+    /// When the route's component cannot be loaded or does not fit world `route`.
+    pub fn route(&mut self, route: &Route) -> Result<GuestPool, LoadError> {
+        let program = self.program(&route.component)?;
+        let pre = program.route_pre(self.engine)?;
+        Ok(GuestPool::new(Arc::clone(self.engine), pre, route.memory, route.cpu_limit, route.pool.min))
+    }
+
+    /// An id generator.
+    ///
+    /// # Errors
+    /// When the component cannot be loaded or does not fit world `id-generator`.
+    pub fn ids(&mut self, path: &Path) -> Result<GuestIds, LoadError> {
+        let program = self.program(path)?;
+        let pre = program.generator_pre(self.engine)?;
+        Ok(GuestIds::new(Arc::clone(self.engine), pre))
+    }
+}
+
+impl Program {
+    /// SHA-256 of the file, in hex.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What there is to know of the component.
+    #[must_use]
+    pub fn inspect(&self, engine: &Arc<WasmEngine>) -> Inspection {
+        let faults =
+            [(World::Route, self.route_pre(engine).err()), (World::IdGenerator, self.generator_pre(engine).err())];
+        let fits = faults.iter().find(|(_, fault)| fault.is_none()).map(|(world, _)| world.name());
+        let is_generator = self.exports(engine).iter().any(|name| name == "generate");
+        let closest = if is_generator { World::IdGenerator } else { World::Route };
+        let fault = faults.into_iter().find(|(world, _)| *world == closest).and_then(|(_, fault)| fault);
+        Inspection {
+            digest: self.digest.to_string(),
+            size: self.size,
+            world: fits,
+            imports: self.imports(engine),
+            missing: self.missing(engine),
+            exports: self.exports(engine),
+            fault: if fits.is_some() { None } else { fault.map(|fault| fault.why) },
+        }
+    }
+
+    fn imports(&self, engine: &WasmEngine) -> Vec<String> {
+        self.component.component_type().imports(&engine.engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn exports(&self, engine: &WasmEngine) -> Vec<String> {
+        self.component.component_type().exports(&engine.engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Imported instances and functions that nobody gives. Imported types, such as a world's `state`, need no giver.
+    fn missing(&self, engine: &WasmEngine) -> Vec<String> {
+        let ty = self.component.component_type();
+        let needs_giver = |item: &ComponentItem| !matches!(item, ComponentItem::Type(_) | ComponentItem::Resource(_));
+        ty.imports(&engine.engine)
+            .filter(|(_, item)| needs_giver(&item.ty))
+            .filter(|(name, _)| !GIVEN.iter().any(|given| name.starts_with(given)))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+
+    fn route_pre(&self, engine: &WasmEngine) -> Result<RoutePre<HostState>, LoadError> {
+        let pre = self.linked(engine, World::Route)?;
+        RoutePre::new(pre).map_err(|error| self.unfit(World::Route, &error))
+    }
+
+    fn generator_pre(&self, engine: &WasmEngine) -> Result<IdGeneratorPre<HostState>, LoadError> {
+        let pre = self.linked(engine, World::IdGenerator)?;
+        IdGeneratorPre::new(pre).map_err(|error| self.unfit(World::IdGenerator, &error))
+    }
+
+    fn linked(
+        &self,
+        engine: &WasmEngine,
+        world: World,
+    ) -> Result<wasmtime::component::InstancePre<HostState>, LoadError> {
+        let missing = self.missing(engine);
+        if !missing.is_empty() {
+            let why = format!(
+                "imports what this host does not give: {}. It gives the imports of world `route` of sandpool:route@1.0.0 \
+                 and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)",
+                missing.join(", ")
+            );
+            return Err(LoadError { path: self.path.clone(), why });
+        }
+        engine.linker.instantiate_pre(&self.component).map_err(|error| self.unfit(world, &error))
+    }
+
+    fn unfit(&self, world: World, error: &wasmtime::Error) -> LoadError {
+        let why = format!(
+            "does not fit world `{}` of sandpool:route@1.0.0, which exports `{}`: {error:#}",
+            world.name(),
+            world.export()
+        );
+        LoadError { path: self.path.clone(), why }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
+    if size > MAX_FILE {
+        return Err(format!("has {size} bytes; a component may have {MAX_FILE}"));
+    }
+    let binary = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let instead = "Build it for wasm32-wasip2, or make a component of it with `wasm-tools component new`";
+    match binary.strip_prefix(MAGIC) {
+        Some(rest) if rest.starts_with(COMPONENT_LAYER) => Ok(binary),
+        Some(rest) if rest.starts_with(MODULE_VERSION) => {
+            Err(format!("is a core WebAssembly module, not a component. {instead}"))
+        }
+        Some(_) => Err("is WebAssembly of a version that this host does not know".into()),
+        None => Err(format!("is no WebAssembly component. {instead}")),
+    }
+}

@@ -1,0 +1,125 @@
+//! Owns the one wasmtime engine, its settings, the guests' own runtime threads and the instance budget of the host.
+//! Must not know routes or tasks. Each setting's reason and measurement: `docs/adr/0002-engine.md`.
+
+use super::imports;
+use super::instance::HostState;
+use super::limits::{ITEMS, TABLE_ELEMENTS};
+use super::ticker::Ticker;
+use crate::route::MAX_MEMORY;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Instances that can live at once in this process, running or kept ready.
+pub const INSTANCES: u32 = 1_000;
+/// Bytes of memory that an instance leaves mapped for the next one in its place, instead of page faults.
+const KEEP_RESIDENT: usize = 1 << 20;
+/// Guests yield to the HTTP side when both want a core.
+const GUEST_NICENESS: i32 = 10;
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the WebAssembly engine: {0}")]
+pub struct EngineError(String);
+
+/// The engine and all that every guest shares. One a process.
+pub struct WasmEngine {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<HostState>,
+    pub(super) ticker: Ticker,
+    pub(super) instances: Arc<Semaphore>,
+    guests: Option<Runtime>,
+}
+
+impl WasmEngine {
+    /// Starts the engine, its ticker and the guests' threads, one for each core.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the system refuses threads or memory.
+    pub fn start() -> Result<Arc<Self>, EngineError> {
+        let engine = pooling_or_on_demand().map_err(|error| EngineError(format!("{error:#}")))?;
+        let linker = imports::linker(&engine).map_err(|error| EngineError(format!("{error:#}")))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| EngineError(error.to_string()))?;
+        let guests = guest_runtime().map_err(|error| EngineError(error.to_string()))?;
+        let instances = Arc::new(Semaphore::new(INSTANCES as usize));
+        Ok(Arc::new(Self { engine, linker, ticker, instances, guests: Some(guests) }))
+    }
+
+    pub(super) fn spawn<F>(&self, guest: F) -> Option<tokio::task::JoinHandle<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.guests.as_ref().map(|runtime| runtime.spawn(guest))
+    }
+}
+
+impl Drop for WasmEngine {
+    fn drop(&mut self) {
+        // Dropped on an async thread, a runtime must not wait for its own threads.
+        if let Some(guests) = self.guests.take() {
+            guests.shutdown_background();
+        }
+    }
+}
+
+/// Settings that shape compiled code: the compile child must use the same.
+pub fn code_settings() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.wasm_component_model(true);
+    // Nothing that the supported toolchains emit needs these, and each is attack surface.
+    config.wasm_memory64(false);
+    config.wasm_relaxed_simd(false);
+    config
+}
+
+/// The best allocator that this machine has.
+fn pooling_or_on_demand() -> wasmtime::Result<Engine> {
+    let pooling = |keep_resident| {
+        let mut config = code_settings();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_settings(keep_resident)));
+        Engine::new(&config)
+    };
+    pooling(true)
+        // Linux before 6.7 has no PAGEMAP_SCAN, and without it keeping memory resident means clearing all of it.
+        .or_else(|_| pooling(false))
+        // Every slot reserves 4 GiB of addresses; a host with 39-bit addresses or `ulimit -v` has not that many.
+        .or_else(|error| {
+            tracing::warn!("no pooling allocator here ({error:#}); instances are allocated on demand, which is slower");
+            Engine::new(&code_settings())
+        })
+}
+
+fn pool_settings(keep_resident: bool) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    let items = u32::try_from(ITEMS).unwrap_or(u32::MAX);
+    pool.total_component_instances(INSTANCES)
+        .total_stacks(INSTANCES)
+        .total_core_instances(INSTANCES * 10)
+        .total_memories(INSTANCES * 2)
+        .total_tables(INSTANCES * 4)
+        .max_core_instances_per_component(items)
+        .max_memories_per_component(items)
+        .max_tables_per_component(items)
+        .max_tables_per_module(8)
+        .max_memories_per_module(4)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
+    if keep_resident {
+        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(64 << 10);
+    }
+    pool
+}
+
+fn guest_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("guest")
+        .enable_all()
+        // A stopped guest waits in the global queue; look there before each poll.
+        .global_queue_interval(1)
+        .max_blocking_threads(16)
+        .on_thread_start(|| _ = rustix::process::setpriority_process(None, GUEST_NICENESS))
+        .build()
+}

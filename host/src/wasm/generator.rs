@@ -1,0 +1,62 @@
+//! Owns ids made by a guest of world `id-generator`.
+//! Must not know what the ids are for.
+
+use super::bindings::id_generator::IdGeneratorPre;
+use super::control::{Control, Metered};
+use super::engine::WasmEngine;
+use super::instance::{HostState, new_store};
+use crate::executor::{Cancel, IdGenerator};
+use crate::ids::TaskId;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A request waits for its id, so the guest has not long.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
+const MEMORY: u64 = 32 << 20;
+/// Random bytes handed to each call.
+const ENTROPY: usize = 32;
+
+/// Makes each id in a fresh instance.
+pub struct GuestIds {
+    engine: Arc<WasmEngine>,
+    pre: Arc<IdGeneratorPre<HostState>>,
+}
+
+impl GuestIds {
+    pub(super) fn new(engine: Arc<WasmEngine>, pre: IdGeneratorPre<HostState>) -> Self {
+        Self { engine, pre: Arc::new(pre) }
+    }
+}
+
+impl IdGenerator for GuestIds {
+    fn generate(&self) -> BoxFuture<'static, Result<TaskId, String>> {
+        let (engine, pre) = (Arc::clone(&self.engine), Arc::clone(&self.pre));
+        Box::pin(async move {
+            let entropy = entropy()?;
+            let share = Arc::clone(&engine.instances).acquire_owned().await.map_err(|error| error.to_string())?;
+            let _ticking = engine.ticker.busy();
+            let control = Arc::new(Control::new(Arc::new(Cancel::default()), Some(TIME_LIMIT)));
+            let call = Metered::new(Arc::clone(&control), async move {
+                let _share = share;
+                let mut store = new_store(pre.engine(), MEMORY, control);
+                let guest = pre.instantiate_async(&mut store).await?;
+                guest.call_generate(&mut store, &entropy).await
+            });
+            let task = engine.spawn(call).ok_or("the engine has shut down")?;
+            match tokio::time::timeout(TIME_LIMIT, AbortOnDropHandle::new(task)).await {
+                Ok(Ok(Ok(id))) => TaskId::parse(&id).map_err(|fault| fault.to_string()),
+                Ok(Ok(Err(error))) => Err(error.root_cause().to_string()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("it took longer than {TIME_LIMIT:?}")),
+            }
+        })
+    }
+}
+
+fn entropy() -> Result<[u8; ENTROPY], String> {
+    let mut bytes = [0; ENTROPY];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}

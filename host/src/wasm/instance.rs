@@ -1,0 +1,163 @@
+//! Owns one instance of a guest: its store, from instantiation to the end of its one call.
+//! Must not know how many there are, or who stops it.
+
+use super::bindings::route::sandpool::route::types::{Args, Request, User};
+use super::bindings::route::{Route, RoutePre};
+use super::control::Control;
+use super::imports::StateHandle;
+use super::limits::Limits;
+use super::stdio::{LineLog, Reports};
+use super::trap;
+use crate::executor::Call;
+use crate::principal::Principal;
+use crate::task::ending::{Fault, Outcome};
+use crate::task::log::Level;
+use crate::value::Json;
+use std::sync::Arc;
+use wasmtime::component::Resource;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+
+/// The most bytes of a guest's answer.
+pub const MAX_RESULT: usize = 8 << 20;
+/// The most bytes that a task may move through one host call, its answer included.
+const HOST_CALL_BYTES: usize = 16 << 20;
+/// Handles that a task may hold at once.
+const HANDLES: usize = 1_000;
+/// The most random bytes of one call.
+const RANDOM_BYTES: u64 = 1 << 20;
+
+/// What the host keeps for one instance.
+pub struct HostState {
+    wasi: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) reports: Reports,
+    pub(super) limits: Limits,
+    control: Arc<Control>,
+    output: [LineLog; 2],
+}
+
+impl HostState {
+    fn new(memory: u64, control: Arc<Control>) -> Self {
+        let reports = Reports::default();
+        let output = [Level::Info, Level::Warn].map(|level| LineLog::new(reports.clone(), level));
+        let [stdout, stderr] = output.clone();
+        let wasi = WasiCtx::builder()
+            .stdout(stdout)
+            .stderr(stderr)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Self { wasi, table, reports, limits: Limits::new(memory), control, output }
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// A store in which the limits hold from the first instruction.
+pub fn new_store(engine: &Engine, memory: u64, control: Arc<Control>) -> Store<HostState> {
+    let mut store = Store::new(engine, HostState::new(memory, control));
+    store.limiter(|state| &mut state.limits);
+    store.set_hostcall_fuel(HOST_CALL_BYTES);
+    store.set_max_component_handles(HANDLES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| match context.data().control.interrupt() {
+        Some(interrupt) => Err(interrupt.into()),
+        // Not `Yield`: it would wake itself without ever letting the runtime look at its timers and sockets.
+        None => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
+    });
+    store
+}
+
+/// An instance that has not run yet.
+pub struct Instance {
+    store: Store<HostState>,
+    route: Route,
+}
+
+impl Instance {
+    /// Instantiates a component, which may run code of it.
+    ///
+    /// # Errors
+    /// How that code failed.
+    pub async fn new(pre: &RoutePre<HostState>, memory: u64, control: Arc<Control>) -> Result<Self, Outcome> {
+        let mut store = new_store(pre.engine(), memory, control);
+        match pre.instantiate_async(&mut store).await {
+            Ok(route) => Ok(Self { store, route }),
+            Err(error) => Err(trap::outcome_of(&error, store.data())),
+        }
+    }
+
+    /// Runs the attempt to its end. The store and all that is in it are gone when this returns, or when it is dropped.
+    pub async fn run(mut self, call: Call, control: Arc<Control>) -> Outcome {
+        let state = self.store.data_mut();
+        state.control = control;
+        state.reports.connect(Arc::clone(&call.sink));
+        let Ok(handle) = state.table.push(StateHandle(Arc::clone(&call.variables))) else {
+            return Outcome::Fault(Fault::NotRunnable("no room for the state handle".into()));
+        };
+        let handle = Resource::new_own(handle.rep());
+        self.store.set_epoch_deadline(1);
+        let returned = self.route.call_run(&mut self.store, &args_of(&call), handle).await;
+        self.store.data().output.iter().for_each(LineLog::finish);
+        match returned {
+            Ok(Ok(result)) => outcome_of_result(result),
+            Ok(Err(failure)) => Outcome::Failed {
+                message: failure.message,
+                detail: failure.detail.and_then(|detail| detail_of(detail, &self.store.data().reports)),
+            },
+            Err(error) => trap::outcome_of(&error, self.store.data()),
+        }
+    }
+}
+
+fn outcome_of_result(result: String) -> Outcome {
+    if result.len() > MAX_RESULT {
+        return Outcome::Fault(Fault::BadResult(format!("it has more than {} MiB", MAX_RESULT >> 20)));
+    }
+    match Json::parse(result) {
+        Ok(result) => Outcome::Completed(result),
+        Err(fault) => Outcome::Fault(Fault::BadResult(format!("it is no JSON text, {fault}"))),
+    }
+}
+
+fn detail_of(detail: String, reports: &Reports) -> Option<Json> {
+    let parsed = if detail.len() > MAX_RESULT { Err("it is too large".to_owned()) } else { Ok(detail) }
+        .and_then(|detail| Json::parse(detail).map_err(|fault| fault.to_string()));
+    parsed
+        .map_err(|fault| reports.log(Level::Warn, format!("the failure's detail was dropped: {fault}"), Vec::new()))
+        .ok()
+}
+
+fn args_of(call: &Call) -> Args {
+    let invocation = &call.invocation;
+    let request = invocation.request.clone();
+    Args {
+        task_id: call.task.to_string(),
+        arguments: call.route.arguments.as_str().to_owned(),
+        variables: call.route.variables.as_str().to_owned(),
+        input: invocation.input.as_str().to_owned(),
+        request: Request {
+            method: request.method,
+            url: request.url,
+            path_parameters: request.path_parameters,
+            query: request.query,
+            headers: request.headers,
+        },
+        user: invocation.user.clone().map(user_of),
+        attempt: call.attempt,
+    }
+}
+
+fn user_of(principal: Principal) -> User {
+    let Principal { id, groups, roles, scopes } = principal;
+    User { id, groups, roles, scopes }
+}

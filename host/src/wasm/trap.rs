@@ -1,0 +1,60 @@
+//! Owns the way from an engine error to what a client reads of it: one plain sentence for each kind.
+//! Must not know what caused the guest's fault beyond what the engine and the limits say.
+
+use super::control::Interrupt;
+use super::instance::HostState;
+use crate::task::ending::{Fault, Outcome};
+use crate::task::log::Level;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// Frames of a guest's backtrace that its log keeps.
+const FRAMES: usize = 20;
+
+/// How the call that ended in `error` turned out. Where the guest is to blame, its backtrace goes to the task's log.
+pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
+    if let Some(interrupt) = error.downcast_ref::<Interrupt>() {
+        return match *interrupt {
+            Interrupt::Stop(reason) => Outcome::Stopped(reason),
+            Interrupt::CpuLimit(limit) => fault(error, state, Fault::CpuLimit(limit)),
+        };
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return Outcome::Fault(Fault::Exit(exit.0));
+    }
+    // Guests that are refused memory mostly panic: the refusal is what the user needs to know.
+    let refused = state.limits.refused_memory().map(Fault::MemoryLimit);
+    let root = error.root_cause().to_string();
+    let kind = match (error.downcast_ref::<Trap>(), refused) {
+        (Some(Trap::StackOverflow), _) => Fault::StackOverflow,
+        (_, Some(memory)) => memory,
+        (Some(trap), None) => Fault::Trap(format!("{trap}{}", location_of(error))),
+        // These have no type of their own in wasmtime.
+        (None, None) if root.contains("too much data") => Fault::HostCallLimit,
+        (None, None) if root.contains("utf-8") || root.contains("out of bounds") => Fault::BadResult(root),
+        (None, None) if root.contains("exceeds memory limits") => Fault::MemoryLimit(state.limits.memory()),
+        (None, None) => Fault::Trap(format!("{root}{}", location_of(error))),
+    };
+    fault(error, state, kind)
+}
+
+fn fault(error: &wasmtime::Error, state: &HostState, fault: Fault) -> Outcome {
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        let frames = backtrace.frames().iter().take(FRAMES).map(|frame| {
+            let function = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), demangle);
+            format!("\n  at {function}")
+        });
+        let text: String = frames.collect();
+        state.reports.log(Level::Error, format!("{fault}{text}"), Vec::new());
+    }
+    Outcome::Fault(fault)
+}
+
+fn location_of(error: &wasmtime::Error) -> String {
+    let named = |backtrace: &WasmBacktrace| backtrace.frames().iter().find_map(|frame| frame.func_name().map(demangle));
+    error.downcast_ref::<WasmBacktrace>().and_then(named).map_or_else(String::new, |name| format!(" in {name}"))
+}
+
+fn demangle(name: &str) -> String {
+    name.to_owned()
+}
