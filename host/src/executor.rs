@@ -89,8 +89,8 @@ pub trait Variables: Send + Sync + 'static {
     fn set(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>>;
     /// Writes a value if the variable has the `expected` version (`None`: does not exist), and answers the new version.
     fn update(&self, name: String, expected: Option<u64>, value: Json) -> BoxFuture<'_, Result<u64, VariableError>>;
-    /// The names of the variables there are.
-    fn names(&self) -> BoxFuture<'_, Result<Vec<String>, VariableError>>;
+    /// The names that may be read, sorted, whether or not there are such variables yet.
+    fn names(&self) -> Vec<String>;
 }
 
 /// A stop that can be asked for once and waited for by one executor. The first reason stays.

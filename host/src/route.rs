@@ -73,6 +73,13 @@ impl StateGrants {
         self.read.iter().any(|granted| granted == name) || self.may_write(name)
     }
 
+    /// The names that may be read, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let names: std::collections::BTreeSet<&String> = self.read.iter().chain(&self.write).collect();
+        names.into_iter().cloned().collect()
+    }
+
     /// Whether `name` may be written.
     #[must_use]
     pub fn may_write(&self, name: &str) -> bool {

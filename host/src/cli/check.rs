@@ -16,6 +16,7 @@ pub struct Arguments {
 pub fn check(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
     let loaded = app::load(&config.routes, &WasmEngine::start()?, &app::cache()?)?;
-    say(&format!("{}: ok, {} routes", arguments.config.display(), loaded.len()));
+    let routes = if loaded.len() == 1 { "route" } else { "routes" };
+    say(&format!("{}: ok, {} {routes}", arguments.config.display(), loaded.len()));
     Ok(Ending::Ok)
 }

@@ -39,12 +39,8 @@ impl Variables for GrantedVariables {
         if self.grants.may_write(&name) { self.store.update_variable(name, expected, value) } else { denied() }
     }
 
-    fn names(&self) -> BoxFuture<'_, Result<Vec<String>, VariableError>> {
-        Box::pin(async {
-            let mut names = self.store.variable_names().await.map_err(unavailable)?;
-            names.retain(|name| self.grants.may_read(name));
-            Ok(names)
-        })
+    fn names(&self) -> Vec<String> {
+        self.grants.names()
     }
 }
 

@@ -42,13 +42,18 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes.
+    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes, without control characters that could
+    /// drive a reader's terminal.
     #[must_use]
     pub fn new(at: Timestamp, level: Level, mut message: String, fields: Vec<(String, String)>) -> Self {
         if message.len() > MAX_LINE {
             let end = (0..=MAX_LINE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
             message.truncate(end);
             message.push('…');
+        }
+        let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        if message.contains(drives_terminal) {
+            message = message.replace(drives_terminal, "\u{fffd}");
         }
         let mut room = MAX_LINE.saturating_sub(message.len());
         let fits = |(name, value): &(String, String)| {
@@ -135,6 +140,7 @@ mod tests {
     fn long_lines_are_cut_at_a_character() {
         let cut = line(&"ä".repeat(MAX_LINE));
         assert!(cut.message.ends_with("ä…") && cut.message.len() <= MAX_LINE + '…'.len_utf8());
+        assert_eq!(line("a\u{1b}[2J\tb\n").message, "a\u{fffd}[2J\tb\n");
         let fields = vec![("k".to_owned(), "v".repeat(MAX_LINE)), ("k2".to_owned(), String::new())];
         assert!(Line::new(Timestamp(0), Level::Info, String::new(), fields).fields.is_empty());
     }

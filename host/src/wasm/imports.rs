@@ -15,8 +15,10 @@ use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 /// The most bytes of an event's name, and of its data.
-const EVENT_NAME: usize = 128;
+const EVENT_NAME: usize = 64;
 const EVENT_DATA: usize = 64 * 1024;
+/// Event names that mean something of the host's own.
+const OWN_EVENTS: [&str; 6] = ["open", "state", "progress", "log", "done", "error"];
 
 /// The interfaces given to every guest, by the start of their names.
 pub const GIVEN: [&str; 11] = [
@@ -96,12 +98,7 @@ impl StateMethods for HostState {
     }
 
     async fn names(&mut self, handle: Resource<StateHandle>) -> wasmtime::Result<Vec<String>> {
-        // The interface has no error here: a store that cannot answer looks empty, and says so in the log.
-        let names = self.variables(&handle)?.names().await;
-        Ok(names.unwrap_or_else(|error| {
-            self.reports.log(Level::Error, format!("state.names: {error}"), Vec::new());
-            Vec::new()
-        }))
+        Ok(self.variables(&handle)?.names())
     }
 
     async fn drop(&mut self, handle: Resource<StateHandle>) -> wasmtime::Result<()> {
@@ -166,8 +163,11 @@ impl log::Host for HostState {
 
 impl events::Host for HostState {
     fn send(&mut self, name: String, data: String) -> wasmtime::Result<()> {
-        let fault = if name.is_empty() || name.len() > EVENT_NAME {
-            Some(format!("its name must have 1 to {EVENT_NAME} bytes"))
+        let well_named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let fault = if name.is_empty() || name.len() > EVENT_NAME || !name.chars().all(well_named) {
+            Some(format!("its name must be 1 to {EVENT_NAME} of A-Z, a-z, 0-9, '.', '_' and '-'"))
+        } else if OWN_EVENTS.contains(&name.as_str()) {
+            Some(format!("the name {name} belongs to the host"))
         } else if data.len() > EVENT_DATA {
             Some(format!("its data has more than {EVENT_DATA} bytes"))
         } else {

@@ -1,0 +1,70 @@
+//! The example components: the prebuilt ones are those of the sources, and small; the example configuration serves them.
+
+use crate::support::{Server, sandpool};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples").canonicalize().expect("the folder")
+}
+
+#[test]
+fn the_prebuilt_components_match_their_sources() {
+    let checked = Command::new(examples().join("build")).arg("--check").output().expect("the script runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn a_stale_prebuilt_component_is_noticed() {
+    let copy = tempfile::tempdir().expect("a folder");
+    let root = examples().join("..");
+    for part in ["wit", "guest-examples"] {
+        let copied = Command::new("cp").args(["-r", "--"]).arg(root.join(part)).arg(copy.path()).status();
+        assert!(copied.expect("cp runs").success());
+    }
+    let source = copy.path().join("guest-examples/rust/hello/src/lib.rs");
+    let text = std::fs::read_to_string(&source).expect("the source");
+    std::fs::write(&source, text + "// changed\n").expect("writable");
+    let checked = Command::new(copy.path().join("guest-examples/build")).arg("--check").output().expect("it runs");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(!checked.status.success() && said.contains("hello/src/lib.rs"), "{said}");
+}
+
+#[test]
+fn prebuilt_components_are_small_and_fit_their_worlds() {
+    for entry in std::fs::read_dir(examples().join("prebuilt")).expect("the folder") {
+        let file = entry.expect("a file").path();
+        if file.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
+        assert!(file.metadata().expect("facts").len() < 200 << 10, "{} has 200 KiB or more", file.display());
+        let out = sandpool().args(["inspect", "--json"]).arg(&file).output().expect("the program runs");
+        let facts: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        let world = if file.ends_with("ids.wasm") { "id-generator" } else { "route" };
+        assert_eq!(facts["world"], world, "{facts}");
+    }
+}
+
+#[tokio::test]
+async fn the_example_configuration_serves_every_example_within_40_mib() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let text = std::fs::read_to_string(examples().join("sandpool.yaml")).expect("the example configuration");
+    let prebuilt = format!("component: {}/", examples().join("prebuilt").display());
+    let routes = text.replace("component: prebuilt/", &prebuilt).replace("sqlite:sandpool.db", "sqlite:tasks.db");
+    assert!(routes.contains(&prebuilt));
+    let routes = routes.replace("127.0.0.1:8080", "127.0.0.1:0");
+    let server = Server::start_with(folder, "", &routes).await;
+    let idle = server.resident_mib();
+    let greeting = server.run("/hello/world", json!({"name": "you"})).await;
+    assert_eq!(greeting.text("State"), "Completed", "{greeting:?}");
+    let sum = server.run("/sumOfSquareRoots?Start=1&End=100", Value::Null).await;
+    assert!((sum.body["Result"]["InnerValue"].as_f64().expect("a number") - 671.462_947).abs() < 1e-3, "{sum:?}");
+    let counted = server.run("/count", Value::Null).await;
+    assert_eq!(counted.text("State"), "Completed", "{counted:?}");
+    let ordered = server.put(202, "/orders/7", json!({"Start": 1, "End": 10})).await;
+    assert!(ordered.id().starts_with("order-"), "{ordered:?}");
+    println!("idle with the examples loaded: {idle:.1} MiB resident");
+    assert!(idle <= 40.0, "{idle} MiB");
+}

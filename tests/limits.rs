@@ -1,0 +1,104 @@
+//! Each way in which a guest can go wrong has its own plain words, and harms nobody else.
+
+use crate::support::{Server, assembled, component};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+async fn server() -> Server {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let routes = format!(
+        r#"
+routes:
+  - {{method: PUT, path: /m, component: {misbehaving}, memory: 16MiB}}
+  - {{method: PUT, path: /roomy, component: {misbehaving}, memory: 256MiB}}
+  - {{method: PUT, path: /table-hog, component: {table_hog}, run_timeout: 1s}}
+  - {{method: PUT, path: /invalid-utf8, component: {invalid_utf8}}}
+  - {{method: PUT, path: /reenter, component: {reenter}}}
+"#,
+        misbehaving = component("misbehaving.wasm"),
+        table_hog = assembled("table-hog.wat", folder.path()),
+        invalid_utf8 = assembled("invalid-utf8.wat", folder.path()),
+        reenter = assembled("reenter.wat", folder.path()),
+    );
+    Server::start_in(folder, &routes).await
+}
+
+#[tokio::test]
+async fn each_fault_has_its_own_words() {
+    let server = server().await;
+    let cases = [
+        ("/m", json!({"mode": "stack-overflow"}), "Stack overflow: the guest's calls nested too deep"),
+        ("/m", json!({"mode": "memory-panic"}), "Memory limit: the guest needed more than 16384 KiB"),
+        ("/m", json!({"mode": "bad-json"}), "Bad result: it is no JSON text, line 1, column 2: "),
+        ("/roomy", json!({"mode": "huge-result"}), "Host call limit: the guest moved too much data through host calls"),
+        ("/roomy", json!({"mode": "huge-result", "bytes": 9 << 20}), "Bad result: it has more than 8 MiB"),
+        ("/invalid-utf8", Value::Null, "Bad result: "),
+        ("/reenter", Value::Null, "The guest trapped: "),
+        ("/m", json!({"mode": "exit"}), "The guest exited with code 1 instead of returning a result"),
+        ("/m", json!({"mode": "trap"}), "The guest trapped: wasm trap: wasm `unreachable` instruction executed"),
+    ];
+    for (path, input, words) in cases {
+        let ended = server.run(path, input.clone()).await;
+        assert_eq!(ended.text("State"), "Failed", "{path} {input}");
+        assert!(ended.text("Error").starts_with(words), "{path} {input}: {}", ended.text("Error"));
+        assert!(ended.body.get("Result").is_none());
+    }
+    let ended = server.run("/m", json!({"mode": "sleep-ms", "ms": 1})).await;
+    assert_eq!(ended.text("State"), "Completed");
+}
+
+#[tokio::test]
+async fn a_trap_leaves_its_backtrace_and_the_guests_words_in_the_tasks_log() {
+    let server = server().await;
+    let id = server.run("/m", json!({"mode": "trap"})).await.id();
+    let log = server.stored_log(&id);
+    assert!(log.contains("the guilty function panics, as it was told to"), "{log}");
+    assert!(log.contains("at ") && log.contains("the_guilty_function"), "{log}");
+}
+
+#[tokio::test]
+async fn table_growth_is_refused_and_the_guest_can_be_stopped() {
+    let server = server().await;
+    let before = server.resident_mib();
+    let ended = server.run("/table-hog", Value::Null).await;
+    assert!(["Failed", "Aborted"].contains(&ended.text("State")), "{ended:?}");
+    assert!(server.resident_mib() < before + 64.0, "from {before} to {} MiB", server.resident_mib());
+}
+
+#[tokio::test]
+async fn stdout_and_stderr_become_log_lines() {
+    let server = server().await;
+    let id = server.run("/m", json!({"mode": "stdout", "lines": 3})).await.id();
+    let log = server.stored_log(&id);
+    for line in [r#""level":"info","message":"stdout line "#, r#""level":"warn","message":"stderr line "#] {
+        assert_eq!(log.matches(line).count(), 3, "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_logs_keeps_a_bounded_tail() {
+    let server = server().await;
+    let ended = server.run("/m", json!({"mode": "flood-log", "count": 100_000})).await;
+    assert_eq!(ended.body["Result"], json!({"calls": 100_000}));
+    let log = server.stored_log(&ended.id());
+    assert!(log.len() < 200 * 1024, "{} bytes", log.len());
+    assert!(log.contains("earlier lines were dropped") && log.contains("line 99999"), "{log}");
+}
+
+#[tokio::test]
+async fn guests_are_granted_nothing() {
+    let server = server().await;
+    let ended = server.run("/m", json!({"mode": "env"})).await;
+    assert_eq!(ended.body["Result"], json!({"env": {}, "args": [], "preopens": []}));
+}
+
+#[tokio::test]
+async fn no_memory_survives_from_one_task_to_the_next() {
+    let server = server().await;
+    let before = server.resident_mib();
+    for _ in 0..20 {
+        let ended = server.run("/m", json!({"mode": "memory-panic"})).await;
+        assert_eq!(ended.text("State"), "Failed");
+    }
+    assert!(server.resident_mib() < before + 64.0, "from {before} to {} MiB", server.resident_mib());
+}

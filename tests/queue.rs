@@ -1,0 +1,84 @@
+//! Pools: how many run, how many wait, in which order, and what happens to the one too many.
+
+use crate::support::{Server, component};
+use serde_json::json;
+
+fn routes(pool: &str) -> String {
+    format!("routes:\n  - {{method: PUT, path: /m, component: {}, pool: {pool}}}\n", component("misbehaving.wasm"))
+}
+
+#[tokio::test]
+async fn a_full_queue_is_429_and_stores_nothing() {
+    let server = Server::start(&routes("{min: 0, max: 1, queue: 2}")).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(server.put(202, "/m", json!({"mode": "loop"})).await.id());
+    }
+    let refused = server.put(429, "/m", json!({"mode": "loop"})).await;
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert!(refused.text("detail").contains("1 tasks of this route run and 2 wait"), "{refused:?}");
+    let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
+    let stored: i64 = db.query_row("SELECT count(*) FROM tasks", [], |row| row.get(0)).expect("a count");
+    assert_eq!(stored, 3);
+    server.delete(200, &format!("/tasks/{}", ids[2])).await;
+    let again = server.put(202, "/m", json!({"mode": "loop"})).await;
+    assert_eq!(again.text("State"), "NotStarted");
+    ids[2] = again.id();
+    for id in ids {
+        server.delete(200, &format!("/tasks/{id}")).await;
+    }
+}
+
+#[tokio::test]
+async fn waiting_tasks_run_in_the_order_of_their_submission() {
+    let server = Server::start(&routes("{min: 1, max: 1, queue: 100}")).await;
+    let mut ids = Vec::new();
+    for _ in 0..30 {
+        ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 5})).await.id());
+    }
+    let mut starts = Vec::new();
+    for id in &ids {
+        starts.push(server.ended(id).await.text("StartingTime").to_owned());
+    }
+    assert!(starts.is_sorted(), "{starts:?}");
+}
+
+#[tokio::test]
+async fn no_more_than_max_run_at_once_and_slots_are_named() {
+    let server = Server::start(&routes("{min: 0, max: 3, queue: 100}")).await;
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(server.put(202, "/m", json!({"mode": "loop"})).await.id());
+    }
+    for id in &ids[..3] {
+        server.running(id).await;
+    }
+    for id in &ids[3..] {
+        assert_eq!(server.get(200, &format!("/tasks/{id}")).await.text("State"), "NotStarted");
+    }
+    for id in &ids {
+        server.delete(200, &format!("/tasks/{id}")).await;
+    }
+    let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
+    let mut query = db.prepare("SELECT DISTINCT slot FROM tasks WHERE slot IS NOT NULL").expect("a query");
+    let slots: Vec<String> = query.query_map([], |row| row.get(0)).expect("rows").map(|s| s.expect("text")).collect();
+    assert!(slots.iter().all(|slot| slot.contains("/__Put_m__/")), "{slots:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_a_whole_task_or_none() {
+    let server = Server::start(&routes("{min: 0, max: 4, queue: 1000}")).await;
+    for micros in (0..3000).step_by(60) {
+        let sent = server.request("PUT", "/m").json(&json!({"mode": "sleep-ms", "ms": 1})).send();
+        drop(tokio::time::timeout(std::time::Duration::from_micros(micros), sent).await);
+    }
+    // Every task that was stored ends.
+    crate::support::eventually("an empty queue", || async {
+        let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
+        let open: i64 =
+            db.query_row("SELECT count(*) FROM tasks WHERE state < 2", [], |row| row.get(0)).expect("a count");
+        (open == 0).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,82 @@
+//! A graceful end: nothing new, a grace for what runs, everything recorded, nothing lost.
+
+use crate::support::{Server, component, eventually};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn head(grace: &str) -> String {
+    format!("server: {{listen: \"127.0.0.1:0\", shutdown_grace: {grace}}}\nstore: {{url: \"sqlite:tasks.db\"}}\n")
+}
+
+fn routes() -> String {
+    format!(
+        r#"
+routes:
+  - {{method: PUT, path: /m, component: {m}, pool: {{min: 1, max: 1, queue: 100}}}}
+  - {{method: PUT, path: /rerun, component: {m}, retry: {{on_lost_host: rerun}}}}
+"#,
+        m = component("misbehaving.wasm")
+    )
+}
+
+async fn start(grace: &str) -> Server {
+    Server::start_with(Arc::new(tempfile::tempdir().expect("a folder")), &head(grace), &routes()).await
+}
+
+#[tokio::test]
+async fn while_draining_new_requests_get_503_and_running_tasks_end_by_themselves() {
+    let mut server = start("60s").await;
+    assert_eq!(server.get(200, "/-/ready").await.text("status"), "ready");
+    let running = server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1500})).await.id();
+    server.running(&running).await;
+    let waiting = server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1})).await.id();
+    server.terminate();
+    eventually("the drain", || async {
+        (server.request("GET", "/-/ready").send().await.expect("an answer").status() == 503).then_some(())
+    })
+    .await;
+    let refused = server.put(503, "/m", json!({"mode": "fail"})).await;
+    assert!(refused.text("detail").contains("shutting down") && !refused.header("retry-after").is_empty());
+    assert_eq!(server.get(200, "/-/live").await.text("status"), "live");
+    assert_eq!(server.get(200, &format!("/tasks/{running}")).await.text("State"), "Running");
+    assert!(server.exit().await.success());
+    let server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &routes()).await;
+    assert_eq!(server.get(200, &format!("/tasks/{running}")).await.text("State"), "Completed");
+    // It did not start while the host went down, and was not lost.
+    assert_eq!(server.ended(&waiting).await.text("State"), "Completed");
+}
+
+#[tokio::test]
+async fn after_the_grace_running_tasks_are_stopped_and_recorded() {
+    let mut server = start("200ms").await;
+    let lost = server.put(202, "/m", json!({"mode": "loop"})).await.id();
+    let again = server.put(202, "/rerun", json!({"mode": "sleep-ms", "ms": 2000})).await.id();
+    server.running(&lost).await;
+    server.running(&again).await;
+    server.terminate();
+    assert!(server.exit().await.success());
+    let server = Server::start_with(Arc::clone(server.folder()), &head("200ms"), &routes()).await;
+    let stopped = server.get(200, &format!("/tasks/{lost}")).await;
+    assert_eq!(stopped.text("State"), "Aborted");
+    assert_eq!(stopped.text("Error"), "The host shut down before the task ended");
+    let rerun = server.ended(&again).await;
+    assert_eq!((rerun.text("State"), &rerun.body["Attempt"]), ("Completed", &json!(2)), "{rerun:?}");
+}
+
+#[tokio::test]
+async fn clients_that_wait_get_their_answer_before_the_end() {
+    let mut server = start("60s").await;
+    let waiting = server.request("PUT", "/m").header("Prefer", "wait=60").json(&json!({"mode": "sleep-ms", "ms": 1000}));
+    let answer = tokio::spawn(waiting.send());
+    eventually("the task", || async {
+        let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
+        db.query_row("SELECT 1 FROM tasks WHERE state = 1", [], |row| row.get::<_, i64>(0)).ok()
+    })
+    .await;
+    server.terminate();
+    let answer = answer.await.expect("no panic").expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200);
+    let task: Value = answer.json().await.expect("JSON");
+    assert_eq!(task["State"], "Completed");
+    assert!(server.exit().await.success());
+}

@@ -1,0 +1,65 @@
+//! Shared variables: durable, versioned, granted by name.
+
+use crate::support::{Server, component};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn routes() -> String {
+    format!(
+        r#"
+state: {{counter: 40, data: {{sleepTime: 0, Message: initial}}}}
+routes:
+  - {{method: PUT, path: /count, component: {counter}, state: {{write: [counter]}}, pool: {{max: 8, queue: 1000}}}}
+  - {{method: PUT, path: /fresh, component: {counter}, arguments: {{name: fresh}}, state: {{write: [fresh]}}}}
+  - {{method: PUT, path: /read-only, component: {counter}, state: {{read: [counter]}}}}
+  - {{method: PUT, path: /m, component: {misbehaving}, state: {{read: [data], write: [big]}}}}
+"#,
+        counter = component("counter.wasm"),
+        misbehaving = component("misbehaving.wasm"),
+    )
+}
+
+#[tokio::test]
+async fn concurrent_increments_lose_nothing_and_survive_a_restart() {
+    let mut server = Server::start(&routes()).await;
+    let mut ids = Vec::new();
+    for _ in 0..60 {
+        ids.push(server.put(202, "/count", Value::Null).await.id());
+    }
+    for id in ids {
+        assert_eq!(server.ended(&id).await.text("State"), "Completed");
+    }
+    server.kill();
+    let server = Server::start_in(Arc::clone(server.folder()), &routes()).await;
+    let ended = server.run("/count", json!({"by": 2})).await;
+    assert_eq!(ended.body["Result"], json!({"value": 102, "version": 62}), "the store wins over the initial value");
+}
+
+#[tokio::test]
+async fn a_variable_that_does_not_exist_is_made_once() {
+    let server = Server::start(&routes()).await;
+    let ended = server.run("/fresh", json!({"by": 5})).await;
+    assert_eq!(ended.body["Result"], json!({"value": 5, "version": 1}));
+}
+
+#[tokio::test]
+async fn only_granted_names_can_be_used() {
+    let server = Server::start(&routes()).await;
+    let refused = server.run("/read-only", Value::Null).await;
+    assert_eq!(refused.text("State"), "Failed", "{refused:?}");
+    assert!(refused.text("Error").contains("denied") || refused.text("Error").contains("not"), "{refused:?}");
+    let denied = server.run("/m", json!({"mode": "state-denied", "name": "counter"})).await;
+    assert_eq!(denied.body["Result"], json!({"error": "denied"}));
+    let granted = server.run("/m", json!({"mode": "state-denied", "name": "data"})).await;
+    let value = granted.body["Result"]["value"].clone();
+    assert!(value.to_string().contains("initial"), "{granted:?}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_too_large_is_refused_in_words() {
+    let server = Server::start(&routes()).await;
+    let input = json!({"mode": "state-flood", "count": 3, "bytes": 2 << 20, "name": "big"});
+    let ended = server.run("/m", input).await;
+    assert_eq!(ended.body["Result"]["refused"], json!(3), "{ended:?}");
+    assert_eq!(ended.body["Result"]["lastError"]["error"], "unavailable");
+}

@@ -1,0 +1,252 @@
+//! The client's side of the tests: starts the program, sends requests with the status that is expected, waits on conditions.
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+use std::future::Future;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The longest that any condition is waited for: far beyond what a loaded machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A component built from `guest-examples/` by `guest-examples/build`.
+pub fn component(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/target/components").join(name);
+    assert!(file.exists(), "{} is missing: run guest-examples/build", file.display());
+    file.canonicalize().expect("it exists").display().to_string()
+}
+
+/// A component written as text under `guest-examples/rust/misbehaving/wat/`, assembled into `folder`.
+pub fn assembled(name: &str, folder: &Path) -> String {
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat").join(name);
+    let binary = wat::parse_file(&text).expect("it is valid text");
+    let file = folder.join(name).with_extension("wasm");
+    std::fs::write(&file, binary).expect("the folder is writable");
+    file.display().to_string()
+}
+
+/// The program with its cache of compiled components shared by all tests.
+pub fn sandpool() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandpool"));
+    command.env("SANDPOOL_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
+    command.env_remove("SANDPOOL_LOG");
+    command
+}
+
+/// A running server, killed when dropped.
+pub struct Server {
+    child: Child,
+    /// `http://127.0.0.1:PORT`
+    pub base: String,
+    /// Everything it printed before it was ready.
+    pub welcome: Vec<String>,
+    folder: Arc<TempDir>,
+    client: Client,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    pub fn text(&self, field: &str) -> &str {
+        self.body.get(field).and_then(Value::as_str).unwrap_or("")
+    }
+
+    pub fn id(&self) -> String {
+        self.text("Id").to_owned()
+    }
+}
+
+impl Server {
+    /// Starts a server in a folder of its own. `routes` is the configuration without `server` and `store`.
+    pub async fn start(routes: &str) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), routes).await
+    }
+
+    pub async fn start_in(folder: Arc<TempDir>, routes: &str) -> Self {
+        Self::start_with(folder, "server: {listen: \"127.0.0.1:0\"}\nstore: {url: \"sqlite:tasks.db\"}\n", routes).await
+    }
+
+    pub async fn start_with(folder: Arc<TempDir>, head: &str, routes: &str) -> Self {
+        let file = folder.path().join("sandpool.yaml");
+        std::fs::write(&file, format!("{head}{routes}")).expect("the folder is writable");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log.json"));
+        let mut child = sandpool()
+            .args(["serve", "--config"])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .stderr(log.expect("the folder is writable"))
+            .spawn()
+            .expect("the program starts");
+        let welcome = read_welcome(&mut child);
+        let Some(base) = welcome.first().and_then(|line| line.split_once(" listening on ")) else {
+            drop(child.wait());
+            panic!("no server: {}", std::fs::read_to_string(folder.path().join("log.json")).unwrap_or_default());
+        };
+        let base = base.1.to_owned();
+        let client = Client::builder().no_proxy().timeout(PATIENCE * 2).build().expect("a client");
+        Self { child, base, welcome, folder, client }
+    }
+
+    pub fn folder(&self) -> &Arc<TempDir> {
+        &self.folder
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log.json")).unwrap_or_default()
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    /// SIGKILL: as a crash or a power cut of the process.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        // SAFETY: a signal to our own child, which has not been waited for.
+        #[allow(unsafe_code)]
+        let sent = unsafe { libc::kill(self.pid(), libc::SIGTERM) };
+        assert_eq!(sent, 0);
+    }
+
+    pub async fn exit(&mut self) -> ExitStatus {
+        eventually("the server's exit", || {
+            let exited = self.child.try_wait().expect("our child");
+            async move { exited }
+        })
+        .await
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn send(&self, status: u16, request: RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        let (got, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        assert_eq!(got, status, "{body}");
+        Answer { status: got, headers, body }
+    }
+
+    pub async fn get(&self, status: u16, path: &str) -> Answer {
+        self.send(status, self.request("GET", path)).await
+    }
+
+    pub async fn put(&self, status: u16, path: &str, input: Value) -> Answer {
+        self.send(status, self.request("PUT", path).json(&input)).await
+    }
+
+    pub async fn delete(&self, status: u16, path: &str) -> Answer {
+        self.send(status, self.request("DELETE", path)).await
+    }
+
+    /// Submits and waits for the end.
+    pub async fn run(&self, path: &str, input: Value) -> Answer {
+        let id = self.put(202, path, input).await.id();
+        self.ended(&id).await
+    }
+
+    /// The task with this id once it has ended.
+    pub async fn ended(&self, id: &str) -> Answer {
+        self.until(id, |task| task.get("CompletedTime").is_some()).await
+    }
+
+    /// The task with this id once it runs.
+    pub async fn running(&self, id: &str) -> Answer {
+        self.until(id, |task| task["State"] == "Running").await
+    }
+
+    pub async fn until(&self, id: &str, holds: impl Fn(&Value) -> bool) -> Answer {
+        eventually(&format!("task {id}"), || async {
+            let answer = self.get(200, &format!("/tasks/{id}")).await;
+            holds(&answer.body).then_some(answer)
+        })
+        .await
+    }
+
+    /// CPU seconds that the process has used.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a live process");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let ticks: f64 = fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime");
+        ticks / 100.0
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a live process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") / 1024.0
+    }
+
+    /// The captured log of a task, as stored.
+    pub fn stored_log(&self, id: &str) -> String {
+        let db = rusqlite::Connection::open(self.path("tasks.db")).expect("the store");
+        let query = "SELECT log FROM logs WHERE seq = (SELECT seq FROM tasks WHERE id = ?1)";
+        db.query_row(query, [id], |row| row.get(0)).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The lines up to the one that says how to try the server, or up to the end of a server that did not start.
+fn read_welcome(child: &mut Child) -> Vec<String> {
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    let (lines, arrived) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            drop(lines.send(line));
+        }
+    });
+    let mut welcome = Vec::new();
+    while let Ok(line) = arrived.recv_timeout(PATIENCE) {
+        let last = line.contains("Prefer: wait");
+        welcome.push(line);
+        if last {
+            break;
+        }
+    }
+    welcome
+}
+
+/// Asks again until there is an answer.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} did not come within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
