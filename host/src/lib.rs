@@ -2,6 +2,7 @@
 //! `ARCHITECTURE.md` beside this crate names the layers and the invariants; `tests/tidy.rs` enforces them.
 
 pub mod clock;
+pub mod config;
 pub mod executor;
 pub mod ids;
 pub mod principal;
