@@ -1,15 +1,44 @@
 //! Owns the validated configuration, the only form in which the rest of the program sees it.
 //! Must not know how the file was written: `config/` reads it, raw first, then validated.
 
+mod endpoints;
+mod env;
+mod fault;
+mod json;
+mod node;
+mod raw;
+mod reader;
+mod scalar;
+mod toml;
+mod units;
+mod validate;
+mod values;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::fault::{Fault, Faults};
+pub use crate::store::StoreUrl;
+
+use self::fault::{Place, Sink};
 use crate::route::Route;
 use crate::route::task_route::TaskRoute;
 use crate::value::Json;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most instances that a route's pool may have.
+pub const MAX_INSTANCES: u32 = 1000;
+
+/// The longest file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
 /// A configuration without faults.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The listener.
     pub server: Server,
@@ -26,7 +55,7 @@ pub struct Config {
 }
 
 /// `server:`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// The address to listen at.
     pub listen: SocketAddr,
@@ -39,7 +68,7 @@ pub struct Server {
 }
 
 /// `store:`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Store {
     /// Which store, and where.
     pub url: StoreUrl,
@@ -49,4 +78,99 @@ pub struct Store {
     pub retention_failed: Duration,
 }
 
-pub use crate::store::StoreUrl;
+/// How a configuration is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// YAML 1.2.
+    Yaml,
+    /// JSON (RFC 8259).
+    Json,
+    /// TOML 1.1.
+    Toml,
+}
+
+impl Format {
+    /// The format of a file, by the ending of its name.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "yaml" | "yml" => Some(Self::Yaml),
+            "json" => Some(Self::Json),
+            "toml" => Some(Self::Toml),
+            _ => None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        let name = path.display().to_string();
+        let read = Format::of(path)
+            .ok_or_else(|| "expected a file that ends in .yaml, .yml, .json or .toml".to_owned())
+            .and_then(|format| Ok((format, read(path)?)));
+        match read {
+            Ok((format, text)) => {
+                let base = path.parent().unwrap_or(Path::new(""));
+                Self::parse(&text, format, base, &name, &|variable| std::env::var(variable).ok())
+            }
+            Err(message) => {
+                let sink = Sink::new(&name);
+                sink.report(Place::FILE, message);
+                sink.finish(None)
+            }
+        }
+    }
+
+    /// Reads and checks a text as if it stood in a file of this name in the folder `base`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(
+        text: &str,
+        format: Format,
+        base: &Path,
+        name: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Faults> {
+        let sink = Sink::new(name);
+        // A byte order mark is no part of the text; some editors write one.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let root = match format {
+            Format::Yaml => yaml::parse(text, &sink),
+            Format::Json => json::parse(text, &sink),
+            Format::Toml => toml::parse(text, &sink),
+        };
+        let config = root.and_then(|mut root| {
+            env::expand(&mut root, variable, &sink);
+            raw::config(&root, &sink).map(|raw| validate::config(raw, base, &sink))
+        });
+        sink.finish(config)
+    }
+}
+
+/// The file's text, or why there is none and what to do.
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    match read.map_err(|error| (error.kind(), error.to_string())) {
+        Err((ErrorKind::NotFound, _)) => return Err("there is no such file; write it, or name another one".into()),
+        Err((ErrorKind::IsADirectory, _)) => return Err("this is a folder; name the file in it".into()),
+        Err((ErrorKind::PermissionDenied, _)) => {
+            return Err("this file may not be read; let the user that runs Sandpool read it".into());
+        }
+        Err((_, error)) => return Err(format!("this file cannot be read ({error}); mend that, or name another one")),
+        Ok(_) if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) => {
+            let most = units::show_size(MAX_FILE);
+            return Err(format!("this file is longer than {most}; name a configuration file"));
+        }
+        Ok(_) => {}
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let position = error.utf8_error().valid_up_to() + 1;
+        format!("this file is not UTF-8 at byte {position}; save it as UTF-8")
+    })
+}

@@ -1,0 +1,227 @@
+//! Owns the defaults of a configuration, and the rules between its values and with the file system.
+//! Must not know how values are written.
+
+use super::endpoints;
+use super::fault::{Place, Sink, did_you_mean};
+use super::node::excerpt;
+use super::raw::{RawConfig, RawId, RawPool, RawRetry, RawRoute, RawServer, RawStore, RawStoreUrl, RawTaskRoute};
+use super::reader::At;
+use super::values::is_node_name_char;
+use super::{Config, Server, Store, StoreUrl};
+use crate::ids::IdScheme;
+use crate::route::task_route::{IdPlace, TaskRoute};
+use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants, default_name};
+use crate::value::Json;
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the rules need beside the values.
+struct Rules<'a> {
+    /// The folder at which relative paths begin.
+    base: &'a Path,
+    sink: &'a Sink,
+}
+
+/// Checks a raw configuration; what it makes of a faulty one must not be used.
+pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
+    let rules = Rules { base, sink };
+    let task_routes = raw.task_routes.map(|found| {
+        let task_routes = found.into_iter().filter_map(|raw| rules.task_route(raw));
+        task_routes.collect::<Vec<_>>()
+    });
+    endpoints::check(&raw.routes, task_routes.as_deref(), sink);
+    rules.check_names(&raw.routes);
+    let routes = raw.routes.into_iter().map(|route| rules.route(route, raw.variables.as_deref()).map(Arc::new));
+    Config {
+        server: rules.server(raw.server),
+        store: rules.store(raw.store),
+        node: raw.node.map_or_else(host_name, |name| name.value),
+        state: raw.state,
+        // A route that is missing here was reported.
+        routes: routes.flatten().collect(),
+        task_routes: match task_routes {
+            Some(task_routes) => task_routes.into_iter().map(|at| at.value).collect(),
+            None => TaskRoute::defaults(),
+        },
+    }
+}
+
+/// The value, or the default.
+fn or<T>(at: Option<At<T>>, default: T) -> T {
+    at.map_or(default, |at| at.value)
+}
+
+impl Rules<'_> {
+    fn server(&self, raw: RawServer) -> Server {
+        if let Some(At { place, value }) = raw.listen
+            && !value.ip().to_canonical().is_loopback()
+            && !raw.open
+        {
+            let message = format!(
+                "listen: other machines reach {value}, and no route asks who they are; \
+                 listen at 127.0.0.1, or say `open: true` if that is meant"
+            );
+            self.sink.report(place, message);
+        }
+        Server {
+            listen: or(raw.listen, (Ipv4Addr::LOCALHOST, 8080).into()),
+            public_url: raw.public_url.map(|url| url.value),
+            body_limit: usize::try_from(or(raw.body_limit, 1 << 20)).unwrap_or(usize::MAX),
+            shutdown_grace: or(raw.shutdown_grace, Duration::from_secs(30)),
+        }
+    }
+
+    fn store(&self, raw: RawStore) -> Store {
+        Store {
+            url: match or(raw.url, RawStoreUrl::File("sandpool.db".into())) {
+                RawStoreUrl::File(path) => StoreUrl::SqliteFile(self.base.join(path)),
+                RawStoreUrl::Memory => StoreUrl::SqliteMemory,
+            },
+            retention: or(raw.retention, 24 * HOUR),
+            retention_failed: or(raw.retention_failed, 7 * 24 * HOUR),
+        }
+    }
+
+    fn route(&self, raw: RawRoute, variables: Option<&[(String, Json)]>) -> Option<Route> {
+        let component = raw.component.map(|file| self.file("component", &file));
+        let id = match raw.id {
+            None => IdRule::Scheme(IdScheme::default()),
+            Some(RawId::Scheme(scheme)) => IdRule::Scheme(scheme),
+            Some(RawId::Component(file)) => IdRule::Component(self.file("component", &file)),
+        };
+        let variables = variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
+        let pool = self.pool(&raw.pool);
+        let (method, path) = (raw.method?.value, raw.path?.value);
+        Some(Route {
+            name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
+            method: method.into(),
+            path,
+            component: component?,
+            arguments: or(raw.arguments, Json::null()),
+            variables,
+            state: StateGrants { read: values_of(raw.read), write: values_of(raw.write) },
+            timeout: or(raw.limits.timeout, Some(600 * Duration::from_secs(60))),
+            run_timeout: raw.limits.run_timeout.map(|at| at.value),
+            cpu_limit: raw.limits.cpu_limit.map(|at| at.value),
+            pool,
+            memory: or(raw.limits.memory, 64 << 20),
+            cancellable: or(raw.cancellable, true),
+            id,
+            retry: retry(raw.retry),
+        })
+    }
+
+    /// The variables of `using`, each once.
+    fn captured(&self, using: &[At<String>], variables: &[(String, Json)]) -> Json {
+        let mut captured: Vec<&(String, Json)> = Vec::new();
+        for name in using {
+            match variables.iter().find(|(known, _)| *known == name.value) {
+                Some(variable) if captured.iter().any(|(known, _)| *known == variable.0) => {}
+                Some(variable) => captured.push(variable),
+                None => {
+                    let near = did_you_mean(&name.value, variables.iter().map(|(known, _)| known.as_str()));
+                    let found = excerpt(&name.value);
+                    let message = format!("using: expected a name under `variables`, found `{found}`{near}");
+                    self.sink.report(name.place, message);
+                }
+            }
+        }
+        Json::object(captured.into_iter().map(|(name, value)| (name.as_str(), value)))
+    }
+
+    fn pool(&self, raw: &RawPool) -> PoolSize {
+        let value = |at: &Option<At<u32>>, default| at.as_ref().map_or(default, |at| at.value);
+        let pool = PoolSize { min: value(&raw.min, 1), max: value(&raw.max, 2), queue: value(&raw.queue, 1000) };
+        if let Some(At { place, value }) = &raw.min
+            && *value > pool.max
+        {
+            let default = if raw.max.is_none() { " by default" } else { "" };
+            let message = format!("min: expected at most `max`, which is {}{default}, found {value}", pool.max);
+            self.sink.report(*place, message);
+        }
+        pool
+    }
+
+    /// A file that must be there. What it holds is for others to judge.
+    fn file(&self, key: &str, at: &At<String>) -> PathBuf {
+        let path = self.base.join(&at.value);
+        let found = match path.metadata() {
+            Ok(found) if found.is_file() => return path,
+            Ok(found) if found.is_dir() => "a folder".to_owned(),
+            Ok(_) => "something that is no file".to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => "nothing".to_owned(),
+            Err(error) => format!("the fault `{error}`"),
+        };
+        let shown = excerpt(&path.display().to_string());
+        self.sink.report(at.place, format!("{key}: expected a file at {shown}, found {found}"));
+        path
+    }
+
+    fn task_route(&self, raw: RawTaskRoute) -> Option<At<TaskRoute>> {
+        let mut places = Vec::new();
+        match raw.places {
+            None => places.extend([IdPlace::Path, IdPlace::Query]),
+            Some(found) => {
+                for At { value, .. } in found {
+                    if !places.contains(&value) {
+                        places.push(value);
+                    }
+                }
+            }
+        }
+        let At { place, value: path } = raw.path?;
+        let id_name = or(raw.id_name, TaskRoute::DEFAULT_ID_NAME.into());
+        Some(At { place, value: TaskRoute { operation: raw.operation?.value, path, places, id_name } })
+    }
+
+    /// Tasks are stored under their route's name, so two routes cannot share one.
+    fn check_names(&self, routes: &[RawRoute]) {
+        let mut taken: HashMap<String, (Place, &str, &str)> = HashMap::new();
+        for route in routes {
+            let (Some(method), Some(path)) = (&route.method, &route.path) else {
+                continue;
+            };
+            let (name, place) = match &route.name {
+                Some(name) => (name.value.clone(), name.place),
+                None => (default_name(method.value, &path.value), path.place),
+            };
+            match taken.get(&name) {
+                // The same method and path are a fault of their own.
+                Some((_, other, at)) if *other == method.value && *at == path.value => {}
+                Some((earlier, ..)) => {
+                    let message = format!("name: expected one of its own, `{name}` is that of line {}", earlier.line);
+                    self.sink.report(place, message);
+                }
+                None => {
+                    taken.insert(name, (place, method.value, &path.value));
+                }
+            }
+        }
+    }
+}
+
+fn values_of(names: Vec<At<String>>) -> Vec<String> {
+    names.into_iter().map(|name| name.value).collect()
+}
+
+fn retry(raw: RawRetry) -> Retry {
+    Retry {
+        attempts: or(raw.attempts, 1),
+        backoff: or(raw.backoff, Duration::from_secs(1)),
+        on_lost_host: or(raw.on_lost_host, OnLostHost::Fail),
+    }
+}
+
+/// This machine's name, as far as it can be a node's.
+fn host_name() -> String {
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let found = files.iter().find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let name: String = found.trim().chars().filter(|c| is_node_name_char(*c)).take(64).collect();
+    if name.is_empty() { "localhost".into() } else { name }
+}
