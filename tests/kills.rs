@@ -75,7 +75,8 @@ async fn every_acknowledged_task_ends_exactly_once() {
         let wanted = TASKS * (round as usize + 1) / KILLS as usize;
         let share = (wanted.saturating_sub(acknowledged.len())).div_ceil(CLIENTS) + 1;
         let moment = Duration::from_micros(random(&mut seed) % 60_000);
-        let submitting = futures_util::future::join_all((0..CLIENTS).map(|number| submit_until_killed(&server, share, number)));
+        let submitting =
+            futures_util::future::join_all((0..CLIENTS).map(|number| submit_until_killed(&server, share, number)));
         let pid = server.pid();
         let killing = async {
             tokio::time::sleep(moment).await;
@@ -102,8 +103,12 @@ async fn every_acknowledged_task_ends_exactly_once() {
     let db = Connection::open(server.path("tasks.db")).expect("the store");
     let count = |query: &str| db.query_row(query, [], |row| row.get::<_, i64>(0)).expect("a count");
     let (stored, open) = (count("SELECT count(*) FROM tasks"), count("SELECT count(*) FROM tasks WHERE state < 2"));
-    let (ends, ended_twice) = (count("SELECT count(*) FROM ends"), count("SELECT count(*) - count(DISTINCT id) FROM ends"));
-    println!("{KILLS} kills, {} acknowledged, {stored} stored, {ends} ends, {ended_twice} of them double: {states:?}", acknowledged.len());
+    let (ends, ended_twice) =
+        (count("SELECT count(*) FROM ends"), count("SELECT count(*) - count(DISTINCT id) FROM ends"));
+    println!(
+        "{KILLS} kills, {} acknowledged, {stored} stored, {ends} ends, {ended_twice} of them double: {states:?}",
+        acknowledged.len()
+    );
     assert!(usize::try_from(stored).expect("a count") >= acknowledged.len());
     assert_eq!((open, ended_twice, ends), (0, 0, stored));
     assert!(states.contains_key("Completed"));

@@ -66,7 +66,8 @@ async fn after_the_grace_running_tasks_are_stopped_and_recorded() {
 #[tokio::test]
 async fn clients_that_wait_get_their_answer_before_the_end() {
     let mut server = start("60s").await;
-    let waiting = server.request("PUT", "/m").header("Prefer", "wait=60").json(&json!({"mode": "sleep-ms", "ms": 1000}));
+    let waiting =
+        server.request("PUT", "/m").header("Prefer", "wait=60").json(&json!({"mode": "sleep-ms", "ms": 1000}));
     let answer = tokio::spawn(waiting.send());
     eventually("the task", || async {
         let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");

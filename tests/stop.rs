@@ -32,9 +32,8 @@ async fn server(more: &str) -> Server {
 }
 
 fn cases() -> Vec<(&'static str, Value)> {
-    let mut cases: Vec<(&str, Value)> = ["loop", "memory-hog", "fill-loop", "poll-forever", "stdin"]
-        .map(|mode| ("/m", json!({ "mode": mode })))
-        .into();
+    let mut cases: Vec<(&str, Value)> =
+        ["loop", "memory-hog", "fill-loop", "poll-forever", "stdin"].map(|mode| ("/m", json!({ "mode": mode }))).into();
     for flood in ["flood-log", "flood-progress", "flood-events"] {
         cases.push(("/m", json!({"mode": flood, "count": u32::MAX})));
     }
@@ -135,16 +134,33 @@ fn lasted(task: &Value) -> f64 {
 }
 
 #[tokio::test]
-async fn run_timeout_counts_from_the_start_and_cpu_limit_counts_cpu() {
-    let server = server(", run_timeout: 300ms, cpu_limit: 100ms").await;
-    let sleeping = server.run("/m", json!({"mode": "sleep-ms", "ms": 60_000})).await;
-    assert_eq!((sleeping.text("State"), sleeping.text("Error")), ("Aborted", "Run timeout"));
-    let spinning = server.run("/m", json!({"mode": "loop"})).await;
-    assert_eq!(spinning.text("State"), "Failed");
-    assert_eq!(spinning.text("Error"), "CPU limit: the guest used more than 100ms of CPU time");
+async fn run_timeout_counts_from_the_start_and_not_while_waiting() {
+    let server = server(", run_timeout: 300ms").await;
+    for (path, input) in [("/m", json!({"mode": "sleep-ms", "ms": 60_000})), ("/m", json!({"mode": "loop"}))] {
+        let ended = server.run(path, input).await;
+        assert_eq!((ended.text("State"), ended.text("Error")), ("Aborted", "Run timeout"));
+    }
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 100})).await.id());
+    }
+    for id in ids {
+        assert_eq!(server.ended(&id).await.text("State"), "Completed", "waiting does not count");
+    }
+}
+
+#[tokio::test]
+async fn cpu_limit_counts_cpu_time_only() {
+    let server = server(", cpu_limit: 100ms").await;
+    for (path, input) in [("/m", json!({"mode": "loop"})), ("/m", json!({"mode": "flood-progress", "count": u32::MAX}))]
+    {
+        let ended = server.run(path, input).await;
+        assert_eq!(ended.text("State"), "Failed");
+        assert_eq!(ended.text("Error"), "CPU limit: the guest used more than 100ms of CPU time");
+    }
     let starting = server.run("/start-loop", Value::Null).await;
     assert_eq!(starting.text("Error"), "CPU limit: the guest used more than 100ms of CPU time");
-    let modest = server.run("/m", json!({"mode": "sleep-ms", "ms": 150})).await;
+    let modest = server.run("/m", json!({"mode": "sleep-ms", "ms": 400})).await;
     assert_eq!(modest.text("State"), "Completed", "sleeping costs no CPU time: {modest:?}");
 }
 

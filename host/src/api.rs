@@ -97,7 +97,7 @@ impl Api {
             .route("/-/live", get(health::live))
             .route("/-/ready", get(health::ready))
             .fallback(dispatch)
-            .method_not_allowed_fallback(dispatch)
+            .method_not_allowed_fallback(only_get)
             .with_state(self.clone())
     }
 
@@ -129,6 +129,11 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         }
     };
     answer.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// The management endpoints are only read.
+async fn only_get(request: Request) -> Problem {
+    not_allowed(request.method(), &["GET"])
 }
 
 fn not_allowed(method: &Method, allowed: &[&str]) -> Problem {

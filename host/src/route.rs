@@ -107,7 +107,7 @@ pub struct Route {
     pub path: String,
     /// The component's file.
     pub component: PathBuf,
-    /// The configured arguments, an object or `null`.
+    /// The configured arguments, an object.
     pub arguments: Json,
     /// The captured variables, an object.
     pub variables: Json,

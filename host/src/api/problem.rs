@@ -1,5 +1,5 @@
-//! Owns how errors look: problem details (RFC 9457). What a client reads here is written for clients;
-//! what only operators may know is logged where it happens.
+//! Owns how errors look: problem details (RFC 9457), in words for clients. Must not tell them what only operators
+//! may know: that is logged.
 
 use crate::runner::{StopError, SubmitError};
 use crate::store::StoreError;

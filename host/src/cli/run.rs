@@ -31,8 +31,8 @@ pub struct Arguments {
     /// The input, as a request's body would be
     #[arg(long, value_name = "JSON", default_value = "null", value_parser = json)]
     input: Json,
-    /// The route's arguments
-    #[arg(long, value_name = "JSON", default_value = "null", value_parser = json)]
+    /// The route's arguments, an object
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json)]
     arguments: Json,
     /// The route's captured variables, an object
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json)]

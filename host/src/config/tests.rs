@@ -123,7 +123,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(config.task_routes, TaskRoute::defaults());
     let route = config.routes.first().expect("one route");
     assert_eq!(&*route.name, "__Put_orders_{id}__");
-    assert_eq!((&route.arguments, &route.variables), (&Json::null(), &json("{}")));
+    assert_eq!((&route.arguments, &route.variables), (&json("{}"), &json("{}")));
     assert_eq!((route.timeout, route.run_timeout, route.cpu_limit), (Some(Duration::from_secs(36_000)), None, None));
     assert_eq!(route.pool, PoolSize { min: 1, max: 2, queue: 1000 });
     assert_eq!((route.memory, route.cancellable), (64 << 20, true));

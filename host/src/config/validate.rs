@@ -103,7 +103,7 @@ impl Rules<'_> {
             method: method.into(),
             path,
             component: component?,
-            arguments: or(raw.arguments, Json::null()),
+            arguments: or(raw.arguments, Json::object([])),
             variables,
             state: StateGrants { read: values_of(raw.read), write: values_of(raw.write) },
             timeout: or(raw.limits.timeout, Some(600 * Duration::from_secs(60))),
