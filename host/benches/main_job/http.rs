@@ -1,0 +1,121 @@
+//! A burst of durable tasks over HTTP against the real program.
+
+use crate::sample::{component, spread};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const CONNECTIONS: usize = 32;
+const TASKS: usize = 20_000;
+
+struct Server {
+    child: Child,
+    address: String,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let config = format!(
+            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\nroutes:\n  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n",
+            component("hello.wasm").display()
+        );
+        let file = folder.path().join("sandpool.yaml");
+        std::fs::write(&file, config).expect("writable");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sandpool"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let first = lines.next().expect("a line").expect("text");
+        let address = first.rsplit("http://").next().expect("an address").to_owned();
+        // Its later lines must not fill the pipe.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Self { child, address, folder }
+    }
+
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a live process");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
+    }
+
+    fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).expect("KiB").parse::<f64>().expect("a number") / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Sends a request on a kept connection and reads the answer's body. As little as HTTP/1.1 needs: the client's CPU time
+/// comes out of the same two cores.
+async fn exchange(stream: &mut TcpStream, request: &str, buffer: &mut Vec<u8>) -> String {
+    stream.write_all(request.as_bytes()).await.expect("written");
+    buffer.clear();
+    loop {
+        let read = stream.read_buf(buffer).await.expect("read");
+        assert!(read > 0, "the server hung up");
+        let text = std::str::from_utf8(buffer).expect("text");
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        if body.len() >= length.parse::<usize>().expect("a number") {
+            assert!(head.starts_with("HTTP/1.1 20"), "{head}");
+            return body.to_owned();
+        }
+    }
+}
+
+async fn client(address: String, share: usize) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    stream.set_nodelay(true).expect("no delay");
+    let submit = format!("PUT /t HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n");
+    let (mut times, mut buffer, mut last) = (Vec::with_capacity(share), Vec::new(), String::new());
+    for _ in 0..share {
+        let began = Instant::now();
+        last = exchange(&mut stream, &submit, &mut buffer).await;
+        times.push(began.elapsed());
+    }
+    let id = last.split("\"Id\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
+    let wait = format!("GET /tasks/{id}?wait=60 HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    assert!(exchange(&mut stream, &wait, &mut buffer).await.contains("\"Completed\""));
+    times
+}
+
+pub async fn burst() {
+    let server = Server::start();
+    let idle = server.resident();
+    let (cpu, began) = (server.cpu(), Instant::now());
+    let clients: Vec<_> =
+        (0..CONNECTIONS).map(|_| tokio::spawn(client(server.address.clone(), TASKS / CONNECTIONS))).collect();
+    let mut submits = Vec::new();
+    for client in clients {
+        submits.extend(client.await.expect("no panic"));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let cpu = server.cpu() - cpu;
+    let db = rusqlite::Connection::open(server.folder.path().join("tasks.db")).expect("the store");
+    let mut query = db.prepare("SELECT completed - created FROM tasks WHERE state = 2").expect("a query");
+    let rows = query.query_map([], |row| row.get::<_, i64>(0)).expect("rows");
+    let ends: Vec<Duration> = rows.map(|micros| Duration::from_micros(micros.expect("a number").unsigned_abs())).collect();
+    assert_eq!(ends.len(), TASKS, "all are Completed");
+    println!(
+        "   {:.0} tasks/s, CPU {:.3} ms a task, resident {idle:.1} → {:.1} MiB",
+        TASKS as f64 / seconds,
+        cpu * 1e3 / TASKS as f64,
+        server.resident()
+    );
+    println!("      submit answered: {}", spread(submits));
+    println!("      created → completed: {}", spread(ends));
+}

@@ -1,0 +1,47 @@
+//! `cargo bench`: what the main job costs, as ratios and figures taken in one run on one machine.
+//!
+//! 1. bare wasmtime (instantiate, call, drop) against the same through the `Executor` seam
+//! 2. submit → Completed over HTTP, real program, SQLite file with full synchronisation
+//! 3. stop: from the request to the store's drop, beside 0, 7 and 63 other spinning guests
+//!
+//! `cargo bench -- 2` runs one part.
+
+mod bare;
+mod executor;
+mod http;
+mod sample;
+
+use sandpool::wasm::WasmEngine;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|argument| argument == part);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    if wants("1") {
+        println!("1. one call in a fresh instance (hello.wasm), 2 threads");
+        for in_flight in [1, 2, 32] {
+            let bare = runtime.block_on(bare::nanos_per_call(in_flight));
+            let engine = WasmEngine::start().expect("an engine");
+            let through = runtime.block_on(executor::nanos_per_call(&engine, in_flight));
+            println!(
+                "   {in_flight:>2} in flight: bare {:>6.1} µs, through Executor {:>6.1} µs, ratio {:.2}",
+                bare / 1e3,
+                through / 1e3,
+                through / bare
+            );
+        }
+    }
+    if wants("2") {
+        println!("2. submit → Completed over HTTP, 32 connections, 20,000 tasks, pool.max 64");
+        for _ in 0..3 {
+            runtime.block_on(http::burst());
+        }
+    }
+    if wants("3") {
+        println!("3. stop requested → store dropped");
+        let engine = WasmEngine::start().expect("an engine");
+        for spinners in [1, 8, 64] {
+            runtime.block_on(executor::stops(&engine, spinners));
+        }
+    }
+}
