@@ -46,6 +46,12 @@ pub struct Claim {
 
 /// How many finished tasks a purge removes at most in one go, so that it never holds up other writes.
 pub const PURGE_BATCH: u32 = 500;
+/// The most bytes of a shared variable's value.
+pub const MAX_VALUE: usize = 1024 * 1024;
+/// The most bytes of a shared variable's name; it has at least one.
+pub const MAX_NAME: usize = 128;
+/// The most shared variables of one store. Whatever goes beyond a limit is answered with `Unavailable`, and why.
+pub const MAX_VARIABLES: u32 = 10_000;
 
 /// Durable storage of tasks and shared variables. An answer means: it is on disk.
 /// Every write of a running attempt is fenced by its number: a host that lost a task cannot end it.
@@ -60,11 +66,12 @@ pub trait Store: Send + Sync + 'static {
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool>;
     /// One task.
     fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>>;
-    /// A task's captured log as JSON lines.
+    /// A task's captured log as JSON lines; empty before its end and when nothing was logged. `None`: no such task.
     fn log(&self, id: &TaskId) -> Answer<'_, Option<String>>;
     /// Every task that has not ended, in the order in which they were inserted.
     fn open_tasks(&self) -> Answer<'_, Vec<Task>>;
-    /// Removes up to [`PURGE_BATCH`] tasks that ended before these moments: Completed ones by the first, others by the second. Answers how many.
+    /// Removes up to [`PURGE_BATCH`] tasks that ended before these moments: Completed ones by the first, others by the second. Answers how many;
+    /// fewer than that may mean that they were large: only 0 says that nothing is left.
     fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32>;
     /// Writes those variables that do not exist yet, all or none.
     fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()>;

@@ -1,1 +1,173 @@
-//! Owns the SQLite store.
+//! Owns the SQLite store: which operation goes to which thread, and the store's opening and closing.
+//! Must not know who runs tasks or how clients see them; statements stand in the modules below.
+
+mod file;
+#[cfg(test)]
+mod measure;
+mod port;
+mod reader;
+mod schema;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod variables;
+mod writer;
+
+use super::{Answer, Claim, Store, StoreError, StoreUrl};
+use crate::clock::Timestamp;
+use crate::executor::{VariableError, Versioned};
+use crate::ids::TaskId;
+use crate::task::{Ending, Task};
+use crate::value::Json;
+use futures_util::future::BoxFuture;
+use port::Port;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use writer::Counters;
+
+/// Tasks and variables in one SQLite database that belongs to this process alone.
+///
+/// One thread owns the connection that writes. It takes whatever is queued and commits it as one transaction, so that
+/// a hundred waiting callers share one fsync and a lone one waits for nothing but its own.
+pub struct SqliteStore {
+    /// Fields are dropped in this order: the writer can empty the WAL only when no reader is left.
+    readers: Option<Port>,
+    writer: Port,
+    counters: Arc<Counters>,
+}
+
+impl SqliteStore {
+    /// Opens the store, and makes it when there is none. Blocks for a few milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] says what is wrong, where, and what to do instead.
+    pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        match url {
+            StoreUrl::SqliteFile(path) => Self::open_file(path),
+            StoreUrl::SqliteMemory => Self::open_memory(),
+        }
+    }
+
+    fn open_file(path: &Path) -> Result<Self, StoreError> {
+        let file::Opened { connection, path, lock } = file::open(path)?;
+        let counters = Arc::<Counters>::default();
+        let writer = writer::start(connection, Some(lock), Arc::clone(&counters))?;
+        let readers = Some(reader::start(&path)?);
+        Ok(Self { readers, writer, counters })
+    }
+
+    fn open_memory() -> Result<Self, StoreError> {
+        let opening = |fault| StoreError::Open(format!("a SQLite store in memory cannot be opened: {fault}"));
+        let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
+        schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
+        let counters = Arc::<Counters>::default();
+        let writer = writer::start(connection, None, Arc::clone(&counters))?;
+        Ok(Self { readers: None, writer, counters })
+    }
+
+    /// How many transactions were committed since the store was opened.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.counters.batches.load(Ordering::Relaxed)
+    }
+
+    /// How many operations these transactions held.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.counters.operations.load(Ordering::Relaxed)
+    }
+
+    /// A database in memory has only the writer's connection.
+    fn reading(&self) -> &Port {
+        self.readers.as_ref().unwrap_or(&self.writer)
+    }
+}
+
+impl Store for SqliteStore {
+    fn insert(&self, task: &Task) -> Answer<'_, ()> {
+        // Encoded here, on the caller's thread: the writer's time is what all callers share.
+        let invocation = match serde_json::to_string(&*task.invocation) {
+            Ok(text) => text,
+            Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
+        };
+        let task = task.clone();
+        let id = task.id.clone();
+        let inserted = self.writer.ask(invocation.len(), move |on| tasks::insert(on, &task, &invocation));
+        Box::pin(async move { if inserted.await? { Ok(()) } else { Err(StoreError::Duplicate(id)) } })
+    }
+
+    fn claim(&self, claim: Claim) -> Answer<'_, bool> {
+        self.writer.ask(0, move |on| tasks::claim(on, &claim))
+    }
+
+    fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
+        let (id, ending) = (id.clone(), ending.clone());
+        let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
+        self.writer.ask(bytes, move |on| tasks::finish(on, &id, attempt, &ending))
+    }
+
+    fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {
+        let id = id.clone();
+        self.writer.ask(0, move |on| tasks::postpone(on, &id, attempt, due))
+    }
+
+    fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>> {
+        let id = id.clone();
+        self.reading().ask(0, move |on| tasks::get(on, &id))
+    }
+
+    fn log(&self, id: &TaskId) -> Answer<'_, Option<String>> {
+        let id = id.clone();
+        self.reading().ask(0, move |on| tasks::log(on, &id))
+    }
+
+    fn open_tasks(&self) -> Answer<'_, Vec<Task>> {
+        self.reading().ask(0, tasks::open)
+    }
+
+    fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32> {
+        self.writer.ask(0, move |on| tasks::purge(on, completed_before, others_before))
+    }
+
+    fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()> {
+        let bytes = variables.iter().map(|(_, value)| value.as_str().len()).sum();
+        let written = self.writer.ask(bytes, move |on| variables::init(on, &variables));
+        Box::pin(async move { written.await?.map_err(|fault| StoreError::Unavailable(fault.to_string())) })
+    }
+
+    fn variable(&self, name: String) -> Answer<'_, Option<Versioned>> {
+        self.reading().ask(0, move |on| variables::get(on, &name))
+    }
+
+    fn set_variable(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
+        flat(self.writer.ask(value.as_str().len(), move |on| variables::set(on, &name, &value)))
+    }
+
+    fn update_variable(
+        &self,
+        name: String,
+        expected: Option<u64>,
+        value: Json,
+    ) -> BoxFuture<'_, Result<u64, VariableError>> {
+        flat(self.writer.ask(value.as_str().len(), move |on| variables::update(on, &name, expected, &value)))
+    }
+
+    fn variable_names(&self) -> Answer<'_, Vec<String>> {
+        self.reading().ask(0, variables::names)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Some(readers) = &self.readers {
+                readers.close().await;
+            }
+            self.writer.close().await;
+        })
+    }
+}
+
+fn flat(answer: Answer<'_, Result<u64, VariableError>>) -> BoxFuture<'_, Result<u64, VariableError>> {
+    Box::pin(async move { answer.await.unwrap_or_else(|error| Err(VariableError::Unavailable(error.to_string()))) })
+}

@@ -1,0 +1,94 @@
+//! Owns the tables: whose database a file is, which version it has, and how it gets to the newest.
+//! Must not know where the file is or what is done with the tables.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `SPOL`: marks a SQLite file as ours.
+pub(super) const APPLICATION: i32 = 0x5350_4F4C;
+
+/// Step `n` leads from version `n` to `n + 1`. A released step is never changed; a new version is a new step.
+///
+/// * `seq` is the order of insertion. The invocation has a table of its own, because an update writes the whole row
+///   and an invocation, as large as the request's body, never changes.
+/// * `log` is the last column: reading the others does not touch its pages. It is written once, together with them.
+/// * Of the indices, a claim changes none: its columns are `completed` and the state of ended tasks.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE tasks (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        cancellable INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        expires INTEGER,
+        started INTEGER,
+        completed INTEGER,
+        attempt INTEGER NOT NULL,
+        due INTEGER,
+        slot TEXT,
+        progress REAL,
+        error TEXT,
+        result TEXT,
+        log TEXT
+    ) STRICT;
+    CREATE INDEX tasks_open ON tasks (completed) WHERE completed IS NULL;
+    CREATE INDEX tasks_ended ON tasks (state, completed) WHERE completed IS NOT NULL;
+    CREATE TABLE invocations (
+        seq INTEGER PRIMARY KEY,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE variables (
+        name TEXT NOT NULL PRIMARY KEY,
+        version INTEGER NOT NULL,
+        value TEXT NOT NULL
+    ) STRICT;
+"];
+
+/// The version that this program writes.
+pub(super) const NEWEST: usize = STEPS.len();
+
+/// Why a database cannot be the store.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Another program's tables.
+    #[error("it is the SQLite database of another application (application id {0:#010x})")]
+    Foreign(i32),
+    /// Written by a later program.
+    #[error("its version is {0}, and the newest that this program knows is {NEWEST}")]
+    Newer(i64),
+    /// Its place does not allow what the store needs.
+    #[error("{0}")]
+    Unfit(&'static str),
+    /// SQLite cannot work with it.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Finds out whose database it is without writing to it; answers its version, 0 when it is empty.
+pub(super) fn identify(connection: &Connection) -> Result<usize, Refusal> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let application = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0))?;
+    let version = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    match (application, usize::try_from(version)) {
+        (0, Ok(0)) if tables == 0 => Ok(0),
+        (APPLICATION, Ok(known)) if known <= NEWEST => Ok(known),
+        (APPLICATION, _) => Err(Refusal::Newer(version)),
+        _ => Err(Refusal::Foreign(application)),
+    }
+}
+
+/// Brings the tables to the newest version, all steps or none.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), Refusal> {
+    connection.set_prepared_statement_cache_capacity(64);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = identify(&transaction)?;
+    for step in STEPS.iter().skip(version) {
+        transaction.execute_batch(step)?;
+    }
+    if version < NEWEST {
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(NEWEST).unwrap_or(i64::MAX))?;
+    }
+    Ok(transaction.commit()?)
+}

@@ -1,0 +1,147 @@
+//! Owns the statements on tasks and the form of a task as a row.
+//! Must not know threads or transactions: every function runs within one that its caller has begun.
+
+use super::super::{Claim, PURGE_BATCH};
+use crate::clock::Timestamp;
+use crate::ids::TaskId;
+use crate::task::state::{Event, State};
+use crate::task::{Ending, Invocation, Task};
+use crate::value::Json;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+use std::error::Error;
+use std::sync::Arc;
+
+/// A purge stops at so much data: SQLite walks through every page of a large value that it removes.
+const PURGE_BYTES: i64 = 32 * 1024 * 1024;
+
+const COLUMNS: &str = "id, name, state, cancellable, created, expires, started, completed, attempt, due, slot, \
+                       progress, error, result, body";
+
+/// `false`: there is a task with this id.
+pub(super) fn insert(on: &Connection, task: &Task, invocation: &str) -> Result<bool> {
+    let row = "INSERT INTO tasks (id, name, state, cancellable, created, expires, attempt)
+               VALUES (?1, ?2, 0, ?3, ?4, ?5, 0) ON CONFLICT (id) DO NOTHING";
+    let expires = task.expires.map(|at| at.0);
+    let values = (task.id.as_str(), &*task.name, task.cancellable, task.created.0, expires);
+    if on.prepare_cached(row)?.execute(values)? == 0 {
+        return Ok(false);
+    }
+    let body = "INSERT INTO invocations (seq, body) VALUES (last_insert_rowid(), ?1)";
+    on.prepare_cached(body)?.execute([invocation])?;
+    Ok(true)
+}
+
+/// See [`super::super::Store::claim`].
+pub(super) fn claim(on: &Connection, claim: &Claim) -> Result<bool> {
+    let sql =
+        "UPDATE tasks SET state = 1, attempt = attempt + 1, started = coalesce(started, ?1), due = NULL, slot = ?2
+               WHERE id = ?3 AND attempt = ?4 AND state IN (0, 1)";
+    let values = (claim.at.0, &*claim.slot, claim.id.as_str(), claim.attempts_before);
+    Ok(on.prepare_cached(sql)?.execute(values)? == 1)
+}
+
+/// See [`super::super::Store::finish`].
+pub(super) fn finish(on: &Connection, id: &TaskId, attempt: u32, ending: &Ending) -> Result<bool> {
+    let Some((state, lowest)) = target(ending.event) else { return Ok(false) };
+    let sql =
+        "UPDATE tasks SET state = ?1, completed = ?2, due = NULL, progress = ?3, error = ?4, result = ?5, log = ?6
+               WHERE id = ?7 AND attempt = ?8 AND state BETWEEN ?9 AND 1";
+    let result = ending.result.as_ref().map(Json::as_str);
+    let log = Some(ending.log.as_str()).filter(|log| !log.is_empty());
+    let (state, lowest) = (state as u8, lowest as u8);
+    let values =
+        (state, ending.at.0, ending.progress, ending.error.as_deref(), result, log, id.as_str(), attempt, lowest);
+    Ok(on.prepare_cached(sql)?.execute(values)? == 1)
+}
+
+/// The final state after an event, and the lowest of the states NotStarted and Running that allow it.
+fn target(event: Event) -> Option<(State, State)> {
+    let ended = State::Running.on(event).ok().filter(|state| state.is_final())?;
+    let lowest = if State::NotStarted.on(event) == Ok(ended) { State::NotStarted } else { State::Running };
+    Some((ended, lowest))
+}
+
+/// See [`super::super::Store::postpone`].
+pub(super) fn postpone(on: &Connection, id: &TaskId, attempt: u32, due: Timestamp) -> Result<bool> {
+    let sql = "UPDATE tasks SET due = ?1 WHERE id = ?2 AND attempt = ?3 AND state = 1";
+    Ok(on.prepare_cached(sql)?.execute((due.0, id.as_str(), attempt))? == 1)
+}
+
+/// One task.
+pub(super) fn get(on: &Connection, id: &TaskId) -> Result<Option<Task>> {
+    let sql = format!("SELECT {COLUMNS} FROM tasks CROSS JOIN invocations USING (seq) WHERE id = ?1");
+    on.prepare_cached(&sql)?.query_row([id.as_str()], task).optional()
+}
+
+/// The log of a task; empty when there is none, `None` when there is no task.
+pub(super) fn log(on: &Connection, id: &TaskId) -> Result<Option<String>> {
+    let sql = "SELECT coalesce(log, '') FROM tasks WHERE id = ?1";
+    on.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0)).optional()
+}
+
+/// The tasks that have not ended, in the order of insertion. The index is named, because without statistics SQLite
+/// takes reading the whole table for as good.
+pub(super) fn open(on: &Connection) -> Result<Vec<Task>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_open CROSS JOIN invocations USING (seq)
+         WHERE completed IS NULL ORDER BY tasks.seq"
+    );
+    on.prepare_cached(&sql)?.query_map([], task)?.collect()
+}
+
+/// See [`super::super::Store::purge`].
+pub(super) fn purge(on: &Connection, completed_before: Timestamp, others_before: Timestamp) -> Result<u32> {
+    let sql = "SELECT seq, octet_length(body) + coalesce(octet_length(result), 0) + coalesce(octet_length(log), 0)
+               FROM tasks INDEXED BY tasks_ended CROSS JOIN invocations USING (seq)
+               WHERE completed IS NOT NULL AND state = ?1 AND completed < ?2 ORDER BY completed LIMIT ?3";
+    let (mut removed, mut bytes) = (0, 0);
+    for state in State::ALL.into_iter().filter(|state| state.is_final()) {
+        let before = if state == State::Completed { completed_before } else { others_before };
+        let mut statement = on.prepare_cached(sql)?;
+        let values = (state as u8, before.0, PURGE_BATCH - removed);
+        let ended = statement.query_map(values, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        for row in ended.collect::<Result<Vec<_>>>()? {
+            if bytes >= PURGE_BYTES {
+                return Ok(removed);
+            }
+            on.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([row.0])?;
+            on.prepare_cached("DELETE FROM invocations WHERE seq = ?1")?.execute([row.0])?;
+            removed += 1;
+            bytes += row.1;
+        }
+    }
+    Ok(removed)
+}
+
+/// The row of [`COLUMNS`].
+fn task(row: &Row<'_>) -> Result<Task> {
+    let time = |column| row.get::<_, Option<i64>>(column).map(|at| at.map(Timestamp));
+    let number = row.get(2)?;
+    let state = State::from_number(number).ok_or_else(|| damaged(2, format!("{number} is no state")))?;
+    let id = TaskId::parse(row.get_ref(0)?.as_str()?).map_err(|fault| damaged(0, fault))?;
+    let result = row.get_ref(13)?.as_str_or_null()?.map(serde_json::from_str::<Json>);
+    let invocation: Invocation =
+        serde_json::from_str(row.get_ref(14)?.as_str()?).map_err(|fault| damaged(14, fault))?;
+    Ok(Task {
+        id,
+        name: row.get(1)?,
+        state,
+        cancellable: row.get(3)?,
+        created: Timestamp(row.get(4)?),
+        expires: time(5)?,
+        started: time(6)?,
+        completed: time(7)?,
+        attempt: row.get(8)?,
+        due: time(9)?,
+        slot: row.get(10)?,
+        progress: row.get(11)?,
+        error: row.get(12)?,
+        result: result.transpose().map_err(|fault| damaged(13, fault))?,
+        invocation: Arc::new(invocation),
+    })
+}
+
+fn damaged(column: usize, fault: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, fault.into())
+}
