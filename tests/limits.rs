@@ -102,3 +102,18 @@ async fn no_memory_survives_from_one_task_to_the_next() {
     }
     assert!(server.resident_mib() < before + 64.0, "from {before} to {} MiB", server.resident_mib());
 }
+
+#[tokio::test]
+async fn a_large_body_reaches_a_guest_that_has_the_memory() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let head = "server: {listen: \"127.0.0.1:0\", body_limit: 32MiB}\nstore: {url: \"sqlite:tasks.db\"}\n";
+    let m = component("misbehaving.wasm");
+    let routes = format!(
+        "routes:\n  - {{method: PUT, path: /roomy, component: {m}, memory: 256MiB}}\n  - {{method: PUT, path: /tight, component: {m}, memory: 8MiB}}\n"
+    );
+    let server = Server::start_with(folder, head, &routes).await;
+    let input = json!({"mode": "sleep-ms", "ms": 1, "padding": "x".repeat(20 << 20)});
+    assert_eq!(server.run("/roomy", input.clone()).await.text("State"), "Completed");
+    let tight = server.run("/tight", input).await;
+    assert_eq!(tight.text("Error"), "Memory limit: the guest needed more than 8192 KiB");
+}

@@ -1,7 +1,8 @@
 //! Pools: how many run, how many wait, in which order, and what happens to the one too many.
 
-use crate::support::{Server, component};
-use serde_json::json;
+use crate::support::{Server, component, eventually};
+use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn routes(pool: &str) -> String {
     format!("routes:\n  - {{method: PUT, path: /m, component: {}, pool: {pool}}}\n", component("misbehaving.wasm"))
@@ -74,11 +75,45 @@ async fn a_client_that_hangs_up_leaves_a_whole_task_or_none() {
         drop(tokio::time::timeout(std::time::Duration::from_micros(micros), sent).await);
     }
     // Every task that was stored ends.
-    crate::support::eventually("an empty queue", || async {
+    eventually("an empty queue", || async {
         let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
         let open: i64 =
             db.query_row("SELECT count(*) FROM tasks WHERE state < 2", [], |row| row.get(0)).expect("a count");
         (open == 0).then_some(())
     })
     .await;
+}
+
+/// A component that computes for some 100 ms while it is instantiated.
+fn slow_to_start(folder: &std::path::Path) -> String {
+    let text =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat/start-loop.wat");
+    let endless = "(func $for-ever (loop $again (br $again)))";
+    let slow = "(func $for-ever (local i64) (loop $again (br_if $again (i64.lt_u (local.tee 0 (i64.add (local.get 0) (i64.const 1))) (i64.const 300000000)))))";
+    let text = std::fs::read_to_string(text).expect("the text");
+    assert!(text.contains(endless));
+    let file = folder.join("slow.wasm");
+    std::fs::write(&file, wat::parse_str(text.replace(endless, slow)).expect("valid text")).expect("writable");
+    file.display().to_string()
+}
+
+#[tokio::test]
+async fn instances_kept_ready_spare_a_task_the_start_of_its_guest() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let slow = slow_to_start(folder.path());
+    let routes = format!(
+        "routes:\n  - {{method: PUT, path: /cold, component: {slow}, pool: {{min: 0}}}}\n  - {{method: PUT, path: /ready, component: {slow}, pool: {{min: 1}}}}\n"
+    );
+    let server = Server::start_in(folder, &routes).await;
+    let (cold, server) = (server.run("/cold", Value::Null).await.seconds("StartingTime", "CompletedTime"), &server);
+    // Each use makes the next one ready in the background.
+    for _ in 0..2 {
+        eventually("a task that finds its guest ready", || async move {
+            let ready = server.run("/ready", Value::Null).await.seconds("StartingTime", "CompletedTime");
+            (ready < cold / 5.0).then_some(())
+        })
+        .await;
+    }
+    let again = server.run("/cold", Value::Null).await.seconds("StartingTime", "CompletedTime");
+    assert!(again > cold / 5.0, "{again} s after {cold} s");
 }

@@ -66,6 +66,15 @@ impl Answer {
         self.body.get(field).and_then(Value::as_str).unwrap_or("")
     }
 
+    /// Seconds between two of the task's dates.
+    pub fn seconds(&self, from: &str, to: &str) -> f64 {
+        let at = |field: &str| {
+            let date = chrono::DateTime::parse_from_rfc3339(self.text(field)).expect("RFC 3339");
+            date.timestamp_micros()
+        };
+        (at(to) - at(from)) as f64 / 1e6
+    }
+
     pub fn id(&self) -> String {
         self.text("Id").to_owned()
     }

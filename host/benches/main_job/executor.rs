@@ -1,6 +1,7 @@
 //! The same calls through the `Executor` seam, and stops.
 
 use crate::sample::{component, spread};
+use futures_util::future::BoxFuture;
 use sandpool::executor::{Call, Cancel, EventSink, Executor, VariableError, Variables, Versioned};
 use sandpool::ids::IdScheme;
 use sandpool::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants};
@@ -10,7 +11,6 @@ use sandpool::task::progress::Step;
 use sandpool::task::{Invocation, Request};
 use sandpool::value::Json;
 use sandpool::wasm::{Cache, Compiler, GuestPool, Loader, WasmEngine};
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,9 +118,9 @@ pub async fn nanos_per_call(engine: &Arc<WasmEngine>, in_flight: u32) -> f64 {
 }
 
 /// Stops one of `spinners` spinning guests, again and again, and starts another in its place.
-pub async fn stops(engine: &Arc<WasmEngine>, spinners: usize) {
+pub async fn stops(engine: Arc<WasmEngine>, spinners: usize) {
     let route = route("misbehaving.wasm");
-    let guests = Arc::new(guests(engine, &route));
+    let guests = Arc::new(guests(&engine, &route));
     let start = || {
         let call = call(&route, r#"{"mode": "loop"}"#);
         let cancel = Arc::clone(&call.cancel);

@@ -108,7 +108,8 @@ pub async fn burst() {
     let db = rusqlite::Connection::open(server.folder.path().join("tasks.db")).expect("the store");
     let mut query = db.prepare("SELECT completed - created FROM tasks WHERE state = 2").expect("a query");
     let rows = query.query_map([], |row| row.get::<_, i64>(0)).expect("rows");
-    let ends: Vec<Duration> = rows.map(|micros| Duration::from_micros(micros.expect("a number").unsigned_abs())).collect();
+    let ends: Vec<Duration> =
+        rows.map(|micros| Duration::from_micros(micros.expect("a number").unsigned_abs())).collect();
     assert_eq!(ends.len(), TASKS, "all are Completed");
     println!(
         "   {:.0} tasks/s, CPU {:.3} ms a task, resident {idle:.1} → {:.1} MiB",

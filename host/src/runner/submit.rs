@@ -79,6 +79,6 @@ impl Runner {
             drop(answer.send(Ok(live.task())));
             runner.drive(live, loaded, admission, place).await;
         });
-        answered.await.unwrap_or_else(|_| Err(SubmitError::Draining))
+        answered.await.unwrap_or(Err(SubmitError::Draining))
     }
 }

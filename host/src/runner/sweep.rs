@@ -3,7 +3,6 @@
 
 use super::Runner;
 use crate::clock::Timestamp;
-use crate::store::PURGE_BATCH;
 use std::time::Duration;
 
 /// The longest time between two sweeps.
@@ -30,8 +29,9 @@ impl Runner {
             let now = options.clock.now();
             let before = |kept: Duration| Timestamp(now.0.saturating_sub(Timestamp(0).after(kept).0));
             match options.store.purge(before(options.retention), before(options.retention_failed)).await {
-                Ok(PURGE_BATCH) if !self.is_draining() => {}
-                Ok(_) => return,
+                Ok(0) => return,
+                Ok(_) if self.is_draining() => return,
+                Ok(_) => {}
                 Err(error) => return tracing::error!("old tasks could not be removed: {error}"),
             }
         }

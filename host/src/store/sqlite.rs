@@ -2,8 +2,6 @@
 //! Must not know who runs tasks or how clients see them; statements stand in the modules below.
 
 mod file;
-#[cfg(test)]
-mod measure;
 mod port;
 mod reader;
 mod schema;

@@ -72,6 +72,9 @@ pub fn code_settings() -> Config {
     // Nothing that the supported toolchains emit needs these, and each is attack surface.
     config.wasm_memory64(false);
     config.wasm_relaxed_simd(false);
+    config.wasm_gc(false);
+    config.wasm_function_references(false);
+    config.wasm_exceptions(false);
     config
 }
 
