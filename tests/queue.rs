@@ -1,6 +1,6 @@
 //! Pools: how many run, how many wait, in which order, and what happens to the one too many.
 
-use crate::support::{Server, component, eventually};
+use crate::support::{Server, component, eventually, module_with, with_core_module};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -86,15 +86,13 @@ async fn a_client_that_hangs_up_leaves_a_whole_task_or_none() {
 
 /// A component that computes for some 100 ms while it is instantiated.
 fn slow_to_start(folder: &std::path::Path) -> String {
-    let text =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat/start-loop.wat");
-    let endless = "(func $for-ever (loop $again (br $again)))";
-    let slow = "(func $for-ever (local i64) (loop $again (br_if $again (i64.lt_u (local.tee 0 (i64.add (local.get 0) (i64.const 1))) (i64.const 300000000)))))";
-    let text = std::fs::read_to_string(text).expect("the text");
-    assert!(text.contains(endless));
-    let file = folder.join("slow.wasm");
-    std::fs::write(&file, wat::parse_str(text.replace(endless, slow)).expect("valid text")).expect("writable");
-    file.display().to_string()
+    let start = r#"
+        (func $slow (local i64)
+          (loop $again
+            (br_if $again (i64.lt_u (local.tee 0 (i64.add (local.get 0) (i64.const 1))) (i64.const 300000000)))))
+        (start $slow)
+        (func (export "run") (param i32) (result i32) (unreachable))"#;
+    with_core_module(folder, "slow.wasm", &module_with(start))
 }
 
 #[tokio::test]

@@ -38,6 +38,10 @@ async fn while_draining_new_requests_get_503_and_running_tasks_end_by_themselves
     let refused = server.put(503, "/m", json!({"mode": "fail"})).await;
     assert!(refused.text("detail").contains("shutting down") && !refused.header("retry-after").is_empty());
     assert_eq!(server.get(200, "/-/live").await.text("status"), "live");
+    let left = server.delete(503, &format!("/tasks/{waiting}")).await;
+    assert!(left.text("detail").contains("after the next start"), "{left:?}");
+    let polled = server.get(200, &format!("/tasks/{waiting}?wait=60")).await;
+    assert_eq!(polled.text("State"), "NotStarted", "who waits is answered");
     assert_eq!(server.get(200, &format!("/tasks/{running}")).await.text("State"), "Running");
     assert!(server.exit().await.success());
     let server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &routes()).await;
@@ -80,4 +84,39 @@ async fn clients_that_wait_get_their_answer_before_the_end() {
     let task: Value = answer.json().await.expect("JSON");
     assert_eq!(task["State"], "Completed");
     assert!(server.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_grace() {
+    let mut server = start("1h").await;
+    let lost = server.put(202, "/m", json!({"mode": "loop"})).await.id();
+    server.running(&lost).await;
+    server.terminate();
+    eventually("the drain", || async {
+        (server.request("GET", "/-/ready").send().await.expect("an answer").status() == 503).then_some(())
+    })
+    .await;
+    server.terminate();
+    assert!(server.exit().await.success());
+    let server = Server::start_with(Arc::clone(server.folder()), &head("1h"), &routes()).await;
+    assert_eq!(server.get(200, &format!("/tasks/{lost}")).await.text("State"), "Aborted");
+}
+
+#[tokio::test]
+async fn a_task_that_expires_while_the_host_is_down_does_not_run() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let m = component("misbehaving.wasm");
+    let routes =
+        format!("routes:\n  - {{method: PUT, path: /m, component: {m}, timeout: 1s, pool: {{min: 0, max: 1}}}}\n");
+    let mut server = Server::start_with(folder, &head("60s"), &routes).await;
+    let first = server.put(202, "/m", json!({"mode": "loop"})).await.id();
+    server.running(&first).await;
+    let waiting = server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1})).await;
+    server.kill();
+    let expires = waiting.text("ExpireTime").to_owned();
+    eventually("the expiry", || async { (chrono::Utc::now().to_rfc3339() > expires).then_some(()) }).await;
+    let server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &routes).await;
+    let ended = server.ended(&waiting.id()).await;
+    assert_eq!((ended.text("State"), ended.text("Error")), ("Aborted", "Timeout"));
+    assert!(ended.body.get("Attempt").is_none());
 }

@@ -131,6 +131,17 @@ async fn run_timeout_counts_from_the_start_and_not_while_waiting() {
         let ended = server.run(path, input).await;
         assert_eq!((ended.text("State"), ended.text("Error")), ("Aborted", "Run timeout"));
     }
+    let pausing = Server::start(&format!(
+        "routes:\n  - {{method: PUT, path: /m, component: {}, run_timeout: 500ms, retry: {{attempts: 2, backoff: 1h}}}}\n",
+        component("misbehaving.wasm")
+    ))
+    .await;
+    let ended = pausing.run("/m", json!({"mode": "fail"})).await;
+    assert_eq!(
+        (ended.text("Error"), &ended.body["Attempt"]),
+        ("Run timeout", &json!(1)),
+        "the pause between attempts counts"
+    );
     let mut ids = Vec::new();
     for _ in 0..6 {
         ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 100})).await.id());

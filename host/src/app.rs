@@ -13,11 +13,11 @@ use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, Loa
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
-use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -148,12 +148,12 @@ impl App {
         self.listener.local_addr().map_err(AppError::Serve)
     }
 
-    /// Serves until `shutdown` resolves, then drains: new requests get 503, running tasks have their grace,
-    /// what is left is stopped and recorded, and the store is closed last.
+    /// Serves until the first signal, then drains: new requests get 503, running tasks have their grace, which a second
+    /// signal ends; what is left is stopped and recorded, and the store is closed last.
     ///
     /// # Errors
     /// [`AppError::Serve`].
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+    pub async fn run(self, mut signals: mpsc::Receiver<()>) -> Result<(), AppError> {
         let handle = Handle::new();
         let mut server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let http = server.http_builder();
@@ -163,15 +163,28 @@ impl App {
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
         let sweeping = tokio::spawn(self.runner.clone().sweep());
-        let serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
-        shutdown.await;
-        tracing::info!("shutting down: running tasks have {:?}", self.grace);
-        let stopped = self.runner.drain(self.grace).await;
+        let mut serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
+        let mut served = None;
+        tokio::select! {
+            _ = signals.recv() => tracing::info!("shutting down: running tasks have {:?}", self.grace),
+            // A listener that breaks is an end like any other: nothing that runs is lost.
+            broken = &mut serving => served = Some(broken),
+        }
+        let grace_is_over = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.grace) => {}
+                _ = signals.recv() => {}
+            }
+        };
+        let stopped = self.runner.drain(grace_is_over).await;
         if stopped > 0 {
             tracing::warn!(stopped, "tasks were stopped because their grace was over");
         }
         handle.graceful_shutdown(Some(LAST_ANSWERS));
-        let served = serving.await;
+        let served = match served {
+            Some(served) => served,
+            None => serving.await,
+        };
         drop(sweeping.await);
         self.store.close().await;
         tracing::info!("shut down");

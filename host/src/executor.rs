@@ -58,6 +58,9 @@ pub trait EventSink: Send + Sync + 'static {
     fn event(&self, name: String, data: Json);
 }
 
+/// The most bytes of a shared variable's value.
+pub const MAX_VALUE: usize = 1024 * 1024;
+
 /// A shared variable's value and version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Versioned {

@@ -23,6 +23,7 @@ use crate::task::ending::StopReason;
 use crate::task::state::State;
 use lane::Lanes;
 use live::Board;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,9 @@ pub enum StopError {
     /// It has ended by itself.
     #[error("the task has ended already, as {0}")]
     Ended(State),
+    /// The host goes down, and the task is left for the next start.
+    #[error("the host is shutting down; the task goes on after the next start, and can be stopped then")]
+    Left,
     /// Its route does not allow it.
     #[error("the task cannot be cancelled: its route is configured with `cancellable: false`")]
     NotCancellable,
@@ -113,15 +117,15 @@ impl Runner {
         }
     }
 
-    /// The task when it has ended, or as it stands after `longest`, whichever comes first.
+    /// The task when it has ended, or as it stands after `longest` or when the host goes down, whichever comes first.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn wait(&self, id: &TaskId, longest: Duration) -> Result<Option<Arc<Task>>, StoreError> {
         if let Some(live) = self.0.board.find(id) {
             // Out of time is no fault: the task is answered as it stands.
-            if let Ok(ended) = tokio::time::timeout(longest, live.ended()).await {
-                return Ok(Some(ended));
+            if let Ok(settled) = tokio::time::timeout(longest, live.settled()).await {
+                return Ok(Some(settled));
             }
         }
         self.get(id).await
@@ -135,7 +139,7 @@ impl Runner {
         let Some(live) = self.0.board.find(id) else {
             let task = self.0.options.store.get(id).await?;
             let task = task.ok_or_else(|| StopError::Unknown(id.clone()))?;
-            return Err(StopError::Ended(task.state));
+            return Err(not_stopped(task.state));
         };
         if live.snapshot().state.is_final() {
             return Err(StopError::Ended(live.snapshot().state));
@@ -144,9 +148,9 @@ impl Runner {
             return Err(StopError::NotCancellable);
         }
         live.cancel.fire(StopReason::User);
-        let ended = live.ended().await;
-        let by_a_user = ended.error.as_deref() == Some(StopReason::User.to_string().as_str());
-        if ended.state == State::Aborted && by_a_user { Ok(ended) } else { Err(StopError::Ended(ended.state)) }
+        let task = live.settled().await;
+        let by_a_user = task.error.as_deref() == Some(StopReason::User.to_string().as_str());
+        if task.state == State::Aborted && by_a_user { Ok(task) } else { Err(not_stopped(task.state)) }
     }
 
     /// Whether new tasks are refused because the host goes down.
@@ -155,16 +159,22 @@ impl Runner {
         self.0.draining.is_cancelled()
     }
 
-    /// Takes no new tasks and starts no waiting ones (they stay in the store and run after the next start);
-    /// running ones have `grace` to end, then they are stopped and recorded. Returns how many were stopped.
-    pub async fn drain(&self, grace: Duration) -> usize {
+    /// Takes no new tasks and starts no waiting ones (they stay in the store and run after the next start); running ones
+    /// may end until `grace_is_over`, then they are stopped and recorded. Returns how many were stopped.
+    pub async fn drain(&self, grace_is_over: impl Future<Output = ()>) -> usize {
         self.0.draining.cancel();
         self.0.drivers.close();
-        if tokio::time::timeout(grace, self.0.drivers.wait()).await.is_ok() {
-            return 0;
+        tokio::select! {
+            () = self.0.drivers.wait() => return 0,
+            () = grace_is_over => {}
         }
         let stopped = self.0.board.all().iter().filter(|live| live.cancel.fire(StopReason::Shutdown)).count();
         self.0.drivers.wait().await;
         stopped
     }
+}
+
+/// Why a task in this state was not stopped, though nobody here runs it.
+fn not_stopped(state: State) -> StopError {
+    if state.is_final() { StopError::Ended(state) } else { StopError::Left }
 }

@@ -71,7 +71,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!("{error}");
-        Self::new(503, "The task store does not answer. Nothing was changed; try again.").retry_after(1)
+        Self::new(503, "The task store does not answer. Try again.").retry_after(1)
     }
 }
 
@@ -98,6 +98,7 @@ impl From<StopError> for Problem {
             StopError::Unknown(_) => 404,
             StopError::Ended(_) => 410,
             StopError::NotCancellable => 423,
+            StopError::Left => 503,
             StopError::Store(error) => return error.into(),
         };
         let text = error.to_string();

@@ -3,9 +3,9 @@
 use super::{Ending, Refusal, say};
 use crate::app::{App, welcome};
 use crate::config::Config;
-use std::future::Future;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -19,22 +19,29 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
     runtime.block_on(async {
         // Before the welcome, so that whoever reads it can rely on a graceful end.
-        let asked = shutdown_asked()?;
+        let signals = shutdown_signals()?;
         let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
         let app = App::build(config).await?;
         say(&welcome(app.address()?, &routes, &task_routes));
-        app.run(asked).await?;
+        app.run(signals).await?;
         Ok(Ending::Ok)
     })
 }
 
-/// Resolves at SIGTERM or SIGINT.
-fn shutdown_asked() -> std::io::Result<impl Future<Output = ()>> {
+/// The signals that ask for the end, each once: the first begins the shutdown, the second ends its grace.
+fn shutdown_signals() -> std::io::Result<mpsc::Receiver<()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (asked, signals) = mpsc::channel(2);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked.send(()).await.is_err() {
+                return;
+            }
         }
-    })
+    });
+    Ok(signals)
 }

@@ -53,7 +53,10 @@ impl Runner {
         };
         match end {
             Some(outcome) => self.end(&live, outcome).await,
-            None => self.0.board.remove(&live.task().id),
+            None => {
+                live.leave();
+                self.0.board.remove(&live.task().id);
+            }
         }
     }
 
@@ -64,8 +67,8 @@ impl Runner {
             let place = match place {
                 Some(place) => place,
                 None => {
-                    if task.due.is_some() {
-                        self.until(task.due).await;
+                    if let Some(due) = task.due {
+                        self.until(due).await;
                     }
                     admission.enqueue()
                 }
@@ -75,7 +78,7 @@ impl Runner {
         tokio::select! {
             biased;
             reason = live.cancel.fired() => Err(Next::End(Outcome::Stopped(reason))),
-            () = self.until(task.expires) => Err(Next::End(Outcome::Stopped(StopReason::Timeout))),
+            reason = self.deadline(live, &task) => Err(Next::End(Outcome::Stopped(reason))),
             () = self.0.draining.cancelled() => Err(Next::Leave),
             slot = slot => Ok(slot),
         }
@@ -116,7 +119,6 @@ impl Runner {
     }
 
     async fn run(&self, live: &Arc<Live>, loaded: &LoadedRoute, task: &Task) -> Outcome {
-        let run_deadline = live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest));
         let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
         let mut running = loaded.executor.run(Call {
             task: task.id.clone(),
@@ -130,8 +132,7 @@ impl Runner {
         let reason = tokio::select! {
             biased;
             outcome = &mut running => return outcome,
-            () = self.until(task.expires) => StopReason::Timeout,
-            () = self.until(run_deadline) => StopReason::RunTimeout,
+            reason = self.deadline(live, task) => reason,
         };
         live.cancel.fire(reason);
         running.await
@@ -200,11 +201,25 @@ impl Runner {
         }
     }
 
-    /// Resolves at that moment; never for `None`.
-    async fn until(&self, moment: Option<Timestamp>) {
-        match moment {
-            Some(moment) => tokio::time::sleep(moment.remaining(self.0.options.clock.now())).await,
+    /// Resolves when the task's time is up: since its creation, or since its first start.
+    async fn deadline(&self, live: &Live, task: &Task) -> StopReason {
+        let run = live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest));
+        let ends = [(task.expires, StopReason::Timeout), (run, StopReason::RunTimeout)];
+        let first = ends.into_iter().filter_map(|(at, reason)| Some((at?, reason))).min_by_key(|(at, _)| *at);
+        match first {
+            Some((at, reason)) => {
+                self.until(at).await;
+                reason
+            }
             None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves at that moment; at once when it has passed, which a timer alone does not.
+    async fn until(&self, moment: Timestamp) {
+        let remaining = moment.remaining(self.0.options.clock.now());
+        if !remaining.is_zero() {
+            tokio::time::sleep(remaining).await;
         }
     }
 }

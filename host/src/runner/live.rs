@@ -20,9 +20,17 @@ pub struct Live {
     /// Stops it.
     pub cancel: Arc<Cancel>,
     clock: Arc<dyn Clock>,
-    published: watch::Sender<Arc<Task>>,
+    published: watch::Sender<Record>,
     meter: Mutex<Meter>,
     log: Mutex<LogBuffer>,
+}
+
+/// What everybody sees of a task.
+#[derive(Clone)]
+struct Record {
+    task: Arc<Task>,
+    /// This process does no more for it: it has ended, or is left for the next start.
+    settled: bool,
 }
 
 impl Live {
@@ -32,7 +40,7 @@ impl Live {
             route,
             cancel: Arc::default(),
             clock,
-            published: watch::Sender::new(Arc::new(task)),
+            published: watch::Sender::new(Record { task: Arc::new(task), settled: false }),
             meter: Mutex::default(),
             log: Mutex::default(),
         })
@@ -40,7 +48,7 @@ impl Live {
 
     /// The record that was published last.
     pub fn task(&self) -> Arc<Task> {
-        Arc::clone(&self.published.borrow())
+        Arc::clone(&self.published.borrow().task)
     }
 
     /// The record with the progress as it stands now.
@@ -55,15 +63,21 @@ impl Live {
     /// Shows a record that is in the store.
     pub fn publish(&self, task: Task) {
         debug_assert_eq!(task.check(), Ok(()));
-        self.published.send_replace(Arc::new(task));
+        let settled = task.state.is_final();
+        self.published.send_replace(Record { task: Arc::new(task), settled });
     }
 
-    /// Resolves to the final record.
-    pub async fn ended(&self) -> Arc<Task> {
+    /// This process does no more for the task.
+    pub fn leave(&self) {
+        self.published.send_modify(|record| record.settled = true);
+    }
+
+    /// Resolves to the final record, or to the last one of a task that is left for the next start.
+    pub async fn settled(&self) -> Arc<Task> {
         let mut records = self.published.subscribe();
-        let ended = records.wait_for(|task| task.state.is_final()).await.map(|task| Arc::clone(&task));
+        let settled = records.wait_for(|record| record.settled).await.map(|record| Arc::clone(&record.task));
         // The sender lives as long as `self`.
-        ended.unwrap_or_else(|_| self.task())
+        settled.unwrap_or_else(|_| self.task())
     }
 
     /// Per cent done, once the guest has said anything.
@@ -88,12 +102,12 @@ impl EventSink for Live {
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
         let line = Line::new(self.clock.now(), level, message, fields);
-        tracing::trace!(task = %self.published.borrow().id, level = ?line.level, "{}", line.message);
+        tracing::trace!(task = %self.task().id, guest = ?line.level, "{}", line.message);
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn event(&self, name: String, data: Json) {
-        tracing::debug!(task = %self.published.borrow().id, event = name, ?data);
+        tracing::debug!(task = %self.task().id, event = name, ?data);
     }
 }
 

@@ -42,19 +42,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes, without control characters that could
-    /// drive a reader's terminal.
+    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes.
     #[must_use]
-    pub fn new(at: Timestamp, level: Level, mut message: String, fields: Vec<(String, String)>) -> Self {
-        if message.len() > MAX_LINE {
-            let end = (0..=MAX_LINE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
-            message.truncate(end);
-            message.push('…');
-        }
-        let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        if message.contains(drives_terminal) {
-            message = message.replace(drives_terminal, "\u{fffd}");
-        }
+    pub fn new(at: Timestamp, level: Level, message: String, fields: Vec<(String, String)>) -> Self {
+        let message = Self::cut(message);
         let mut room = MAX_LINE.saturating_sub(message.len());
         let fits = |(name, value): &(String, String)| {
             let size = name.len() + value.len() + OVERHEAD;
@@ -63,6 +54,21 @@ impl Line {
             enough
         };
         Self { at, level, message, fields: fields.into_iter().take_while(fits).collect() }
+    }
+
+    /// A guest's text, cut to [`MAX_LINE`] bytes and without control characters that could drive a reader's terminal.
+    #[must_use]
+    pub fn cut(mut text: String) -> String {
+        if text.len() > MAX_LINE {
+            let end = (0..=MAX_LINE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        if text.contains(drives_terminal) {
+            text = text.replace(drives_terminal, "\u{fffd}");
+        }
+        text
     }
 
     fn size(&self) -> usize {

@@ -3,7 +3,7 @@
 
 use super::imports;
 use super::instance::HostState;
-use super::limits::{ITEMS, TABLE_ELEMENTS};
+use super::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use crate::route::MAX_MEMORY;
 use std::sync::Arc;
@@ -97,17 +97,18 @@ fn pooling_or_on_demand() -> wasmtime::Result<Engine> {
 
 fn pool_settings(keep_resident: bool) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let items = u32::try_from(ITEMS).unwrap_or(u32::MAX);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    // The totals are what INSTANCES of the largest components need: none of them can leave others without.
     pool.total_component_instances(INSTANCES)
         .total_stacks(INSTANCES)
-        .total_core_instances(INSTANCES * 10)
-        .total_memories(INSTANCES * 2)
-        .total_tables(INSTANCES * 4)
-        .max_core_instances_per_component(items)
-        .max_memories_per_component(items)
-        .max_tables_per_component(items)
-        .max_tables_per_module(8)
-        .max_memories_per_module(4)
+        .total_core_instances(INSTANCES * count(CORE_INSTANCES))
+        .total_memories(INSTANCES * count(MEMORIES))
+        .total_tables(INSTANCES * count(TABLES))
+        .max_core_instances_per_component(count(CORE_INSTANCES))
+        .max_memories_per_component(count(MEMORIES))
+        .max_memories_per_module(count(MEMORIES))
+        .max_tables_per_component(count(TABLES))
+        .max_tables_per_module(count(TABLES))
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
     if keep_resident {

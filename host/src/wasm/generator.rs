@@ -35,7 +35,8 @@ impl IdGenerator for GuestIds {
         let (engine, pre) = (Arc::clone(&self.engine), Arc::clone(&self.pre));
         Box::pin(async move {
             let entropy = entropy()?;
-            let share = Arc::clone(&engine.instances).acquire_owned().await.map_err(|error| error.to_string())?;
+            let share = tokio::time::timeout(TIME_LIMIT, Arc::clone(&engine.instances).acquire_owned()).await;
+            let share = share.map_err(|_| "the host has no room for another instance")?.map_err(|e| e.to_string())?;
             let _ticking = engine.ticker.busy();
             let control = Arc::new(Control::new(Arc::new(Cancel::default()), Some(TIME_LIMIT)));
             let call = Metered::new(Arc::clone(&control), async move {
@@ -49,7 +50,10 @@ impl IdGenerator for GuestIds {
                 Ok(Ok(Ok(id))) => TaskId::parse(&id).map_err(|fault| fault.to_string()),
                 Ok(Ok(Err(error))) => Err(error.root_cause().to_string()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("it took longer than {TIME_LIMIT:?}")),
+                Err(_) => {
+                    drop(engine.ticker.kick());
+                    Err(format!("it took longer than {TIME_LIMIT:?}"))
+                }
             }
         })
     }

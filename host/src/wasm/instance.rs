@@ -11,7 +11,7 @@ use super::trap;
 use crate::executor::Call;
 use crate::principal::Principal;
 use crate::task::ending::{Fault, Outcome};
-use crate::task::log::Level;
+use crate::task::log::{Level, Line};
 use crate::value::Json;
 use std::sync::Arc;
 use wasmtime::component::Resource;
@@ -111,7 +111,7 @@ impl Instance {
         match returned {
             Ok(Ok(result)) => outcome_of_result(result),
             Ok(Err(failure)) => Outcome::Failed {
-                message: failure.message,
+                message: Line::cut(failure.message),
                 detail: failure.detail.and_then(|detail| detail_of(detail, &self.store.data().reports)),
             },
             Err(error) => trap::outcome_of(&error, self.store.data()),

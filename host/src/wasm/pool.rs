@@ -2,11 +2,11 @@
 //! Must not know queues or tasks' records; how many attempts run at once is the runner's decision.
 
 use super::bindings::route::RoutePre;
-use super::control::{Control, Interrupt, Metered};
+use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::instance::{HostState, Instance};
 use crate::executor::{Call, Cancel, Executor};
-use crate::task::ending::{Fault, Outcome, StopReason};
+use crate::task::ending::{Fault, Outcome};
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,8 @@ struct Inner {
     pre: RoutePre<HostState>,
     memory: u64,
     cpu_limit: Option<Duration>,
-    min: usize,
+    /// 0 once an instance could not be made ready: what failed once would fail after each task.
+    min: AtomicUsize,
     ready: Mutex<Vec<Ready>>,
     running: AtomicUsize,
     refilling: AtomicBool,
@@ -50,7 +51,7 @@ impl GuestPool {
             pre,
             memory,
             cpu_limit,
-            min: min as usize,
+            min: AtomicUsize::new(min as usize),
             ready: Mutex::default(),
             running: AtomicUsize::new(0),
             refilling: AtomicBool::new(false),
@@ -145,7 +146,7 @@ impl Inner {
     }
 
     fn wants_more(&self) -> bool {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() < self.min
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() < self.min.load(Ordering::Relaxed)
     }
 
     async fn make_ready(&self) -> bool {
@@ -160,12 +161,10 @@ impl Inner {
                 self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(Ready { instance, share });
                 true
             }
-            Ok(Err(outcome)) => {
-                tracing::warn!("no instance can be kept ready: {outcome:?}");
-                false
-            }
-            Err(_) => {
-                tracing::warn!("no instance can be kept ready: {}", Interrupt::Stop(StopReason::Timeout));
+            failed => {
+                let why = failed.map_or_else(|_| "it took too long".to_owned(), |made| format!("{:?}", made.err()));
+                tracing::warn!("a component's instances cannot be kept ready, each task makes its own: {why}");
+                self.min.store(0, Ordering::Relaxed);
                 false
             }
         }

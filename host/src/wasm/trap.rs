@@ -5,7 +5,7 @@ use super::control::Interrupt;
 use super::instance::HostState;
 use crate::task::ending::{Fault, Outcome};
 use crate::task::log::Level;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// Frames of a guest's backtrace that its log keeps.
@@ -21,6 +21,9 @@ pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return Outcome::Fault(Fault::Exit(exit.0));
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return Outcome::Fault(Fault::NotRunnable("the host has no room for another instance".into()));
     }
     // Guests that are refused memory mostly panic: the refusal is what the user needs to know.
     let refused = state.limits.refused_memory().map(Fault::MemoryLimit);
@@ -41,7 +44,7 @@ pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
 fn fault(error: &wasmtime::Error, state: &HostState, fault: Fault) -> Outcome {
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         let frames = backtrace.frames().iter().take(FRAMES).map(|frame| {
-            let function = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), demangle);
+            let function = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), str::to_owned);
             format!("\n  at {function}")
         });
         let text: String = frames.collect();
@@ -51,10 +54,7 @@ fn fault(error: &wasmtime::Error, state: &HostState, fault: Fault) -> Outcome {
 }
 
 fn location_of(error: &wasmtime::Error) -> String {
-    let named = |backtrace: &WasmBacktrace| backtrace.frames().iter().find_map(|frame| frame.func_name().map(demangle));
+    let named =
+        |backtrace: &WasmBacktrace| backtrace.frames().iter().find_map(|frame| frame.func_name().map(str::to_owned));
     error.downcast_ref::<WasmBacktrace>().and_then(named).map_or_else(String::new, |name| format!(" in {name}"))
-}
-
-fn demangle(name: &str) -> String {
-    name.to_owned()
 }
