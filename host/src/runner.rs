@@ -72,6 +72,9 @@ pub enum StopError {
     /// Its route does not allow it.
     #[error("the task cannot be cancelled: its route is configured with `cancellable: false`")]
     NotCancellable,
+    /// This host no longer drives it and its stop was not recorded.
+    #[error("the host has let go of the task, because it shuts down or another host has taken it over")]
+    Left,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -119,8 +122,8 @@ impl Runner {
     /// When the store does not answer.
     pub async fn wait(&self, id: &TaskId, longest: Duration) -> Result<Option<Arc<Task>>, StoreError> {
         if let Some(live) = self.0.board.find(id) {
-            // Out of time is no fault: the task is answered as it stands.
-            if let Ok(ended) = tokio::time::timeout(longest, live.ended()).await {
+            // Out of time is no fault, nor is a task that was let go: it is answered as it stands.
+            if let Ok(Some(ended)) = tokio::time::timeout(longest, live.ended()).await {
                 return Ok(Some(ended));
             }
         }
@@ -133,20 +136,31 @@ impl Runner {
     /// [`StopError`] says why it cannot be stopped.
     pub async fn stop(&self, id: &TaskId) -> Result<Arc<Task>, StopError> {
         let Some(live) = self.0.board.find(id) else {
-            let task = self.0.options.store.get(id).await?;
-            let task = task.ok_or_else(|| StopError::Unknown(id.clone()))?;
-            return Err(StopError::Ended(task.state));
+            return Err(self.not_stopped(id).await);
         };
-        if live.snapshot().state.is_final() {
-            return Err(StopError::Ended(live.snapshot().state));
+        let shown = live.snapshot();
+        if shown.state.is_final() {
+            return Err(StopError::Ended(shown.state));
         }
-        if !live.route.cancellable {
+        if !shown.cancellable {
             return Err(StopError::NotCancellable);
         }
         live.cancel.fire(StopReason::User);
-        let ended = live.ended().await;
+        let Some(ended) = live.ended().await else {
+            return Err(self.not_stopped(id).await);
+        };
         let by_a_user = ended.error.as_deref() == Some(StopReason::User.to_string().as_str());
         if ended.state == State::Aborted && by_a_user { Ok(ended) } else { Err(StopError::Ended(ended.state)) }
+    }
+
+    /// Why a task that this process does not drive was not stopped.
+    async fn not_stopped(&self, id: &TaskId) -> StopError {
+        match self.0.options.store.get(id).await {
+            Ok(Some(task)) if task.state.is_final() => StopError::Ended(task.state),
+            Ok(Some(_)) => StopError::Left,
+            Ok(None) => StopError::Unknown(id.clone()),
+            Err(error) => error.into(),
+        }
     }
 
     /// Whether new tasks are refused because the host goes down.

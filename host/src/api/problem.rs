@@ -98,6 +98,7 @@ impl From<StopError> for Problem {
             StopError::Unknown(_) => 404,
             StopError::Ended(_) => 410,
             StopError::NotCancellable => 423,
+            StopError::Left => 503,
             StopError::Store(error) => return error.into(),
         };
         let text = error.to_string();

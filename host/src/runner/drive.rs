@@ -74,8 +74,13 @@ impl Runner {
         };
         tokio::select! {
             biased;
-            reason = live.cancel.fired() => Err(Next::End(Outcome::Stopped(reason))),
+            reason = live.cancel.fired() => match reason {
+                // The grace may be over before this task has seen that the host goes down.
+                StopReason::Shutdown => Err(Next::Leave),
+                reason => Err(Next::End(Outcome::Stopped(reason))),
+            },
             () = self.until(task.expires) => Err(Next::End(Outcome::Stopped(StopReason::Timeout))),
+            () = self.until(run_deadline(live, &task)) => Err(Next::End(Outcome::Stopped(StopReason::RunTimeout))),
             () = self.0.draining.cancelled() => Err(Next::Leave),
             slot = slot => Ok(slot),
         }
@@ -85,18 +90,17 @@ impl Runner {
     async fn attempt(&self, live: &Arc<Live>, loaded: &LoadedRoute, slot: Slot) -> Next {
         let mut task = (*live.task()).clone();
         let attempts_before = task.attempt;
-        let name = format!("{}/{}/{}", self.0.options.node, task.name, slot.number);
-        let at = self.0.options.clock.now();
-        if task.start(at, name.into()).is_err() {
-            return Next::Leave;
-        }
-        let started = self
+        let name: Arc<str> = format!("{}/{}/{}", self.0.options.node, task.name, slot.number).into();
+        let mut at = self.0.options.clock.now();
+        let claimed = self
             .insist(|| {
-                let slot = task.slot.clone().unwrap_or_default();
-                self.0.options.store.claim(Claim { id: task.id.clone(), attempts_before, at, slot })
+                // A start that the store could not take has not been one: `run_timeout` counts from the one it took.
+                at = self.0.options.clock.now();
+                let claim = Claim { id: task.id.clone(), attempts_before, at, slot: Arc::clone(&name) };
+                self.0.options.store.claim(claim)
             })
             .await;
-        if started != Some(true) {
+        if claimed != Some(true) || task.start(at, name).is_err() {
             return Next::Leave;
         }
         live.publish(task.clone());
@@ -116,7 +120,6 @@ impl Runner {
     }
 
     async fn run(&self, live: &Arc<Live>, loaded: &LoadedRoute, task: &Task) -> Outcome {
-        let run_deadline = live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest));
         let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
         let mut running = loaded.executor.run(Call {
             task: task.id.clone(),
@@ -131,7 +134,7 @@ impl Runner {
             biased;
             outcome = &mut running => return outcome,
             () = self.until(task.expires) => StopReason::Timeout,
-            () = self.until(run_deadline) => StopReason::RunTimeout,
+            () = self.until(run_deadline(live, task)) => StopReason::RunTimeout,
         };
         live.cancel.fire(reason);
         running.await
@@ -143,7 +146,9 @@ impl Runner {
         task.postpone(self.0.options.clock.now(), backoff);
         let due = task.due.unwrap_or(task.created);
         let noted = self.insist(|| self.0.options.store.postpone(&task.id, task.attempt, due)).await;
-        live.publish(task);
+        if noted == Some(true) {
+            live.publish(task);
+        }
         noted == Some(true)
     }
 
@@ -207,4 +212,9 @@ impl Runner {
             None => std::future::pending().await,
         }
     }
+}
+
+/// When the time that a task may run is up; it counts from the first start, over all attempts and the pauses between.
+fn run_deadline(live: &Live, task: &Task) -> Option<Timestamp> {
+    live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest))
 }
