@@ -7,6 +7,8 @@ mod live;
 mod recover;
 mod submit;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub use recover::Recovered;
