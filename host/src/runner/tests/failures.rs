@@ -152,12 +152,13 @@ async fn a_task_that_another_host_has_is_not_started() {
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_a_task_that_another_host_has_is_void() {
     let world = World::new();
-    let lane = world.load(Route { retry: retry(2, 10), ..route() }, [Act::fail(10)]);
+    let lane = world.load(Route { retry: retry(2, 5_000), ..route() }, [Act::fail(10)]);
     let id = world.submit(&lane).await;
     world.store.take_over(&id, at(5));
     let live = world.runner.0.board.find(&id).expect("is live");
     world.pass(100).await;
     assert_eq!(live.task().due, None, "what was not stored was not shown either");
+    assert_eq!(world.store.calls(Operation::Claim), 1, "it is not asked for again");
     let task = world.get(&id).await;
     assert_eq!((task.attempt, task.due, lane.guests.calls().len()), (2, None, 1));
     world.is_idle();
