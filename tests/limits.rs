@@ -53,7 +53,8 @@ async fn a_trap_leaves_its_backtrace_and_the_guests_words_in_the_tasks_log() {
     let id = server.run("/m", json!({"mode": "trap"})).await.id();
     let log = server.stored_log(&id);
     assert!(log.contains("the guilty function panics, as it was told to"), "{log}");
-    assert!(log.contains("at ") && log.contains("the_guilty_function"), "{log}");
+    assert!(log.contains("at misbehaving::hogs::the_guilty_function"), "{log}");
+    assert!(!log.contains("_R") && !log.contains("_ZN"), "mangled names: {log}");
 }
 
 #[tokio::test]

@@ -125,10 +125,24 @@ impl Server {
     pub async fn start_with(folder: Arc<TempDir>, head: &str, routes: &str) -> Self {
         let file = folder.path().join("sandpool.yaml");
         std::fs::write(&file, format!("{head}{routes}")).expect("the folder is writable");
+        Self::spawn(folder, sandpool().args(["serve", "--config"]).arg(&file))
+    }
+
+    /// A server that may open so many files.
+    pub async fn start_with_files(files: u32, routes: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let file = folder.path().join("sandpool.yaml");
+        std::fs::write(&file, format!("server: {{listen: \"127.0.0.1:0\"}}\n{routes}")).expect("writable");
+        let program = sandpool();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::spawn(folder, shell.args(["serve", "--config"]).arg(&file))
+    }
+
+    fn spawn(folder: Arc<TempDir>, command: &mut Command) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log.json"));
-        let mut child = sandpool()
-            .args(["serve", "--config"])
-            .arg(&file)
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(log.expect("the folder is writable"))
             .spawn()

@@ -20,6 +20,8 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt. When the future resolves, nothing of the attempt is left: its instance is gone.
     /// A fired [`Cancel`] makes it resolve at once with [`Outcome::Stopped`], whatever the guest does.
     fn run(&self, call: Call) -> BoxFuture<'static, Outcome>;
+    /// Makes ready, in the background, what the first task would otherwise wait for.
+    fn prepare(&self) {}
 }
 
 /// Makes task ids by a guest.

@@ -7,6 +7,8 @@ mod live;
 mod recover;
 mod submit;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub use recover::Recovered;
@@ -18,16 +20,20 @@ use crate::executor::{Executor, IdGenerator};
 use crate::ids::{IdScheme, TaskId};
 use crate::route::Route;
 use crate::store::{Store, StoreError};
-use crate::task::Task;
-use crate::task::ending::StopReason;
+use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
+use crate::task::{Ending, Task};
 use lane::Lanes;
 use live::Board;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a stop waits for the store to take the task's end. The guest is gone long before.
+const STOP_ANSWER: Duration = Duration::from_secs(30);
 
 /// What a runner is made of.
 pub struct Options {
@@ -70,16 +76,19 @@ pub enum StopError {
     /// It has ended by itself.
     #[error("the task has ended already, as {0}")]
     Ended(State),
-    /// The host goes down, and the task is left for the next start.
-    #[error("the host is shutting down; the task goes on after the next start, and can be stopped then")]
-    Left,
     /// Its route does not allow it.
     #[error("the task cannot be cancelled: its route is configured with `cancellable: false`")]
     NotCancellable,
+    /// This host no longer drives it and its stop was not recorded.
+    #[error("the host has let go of the task, because it shuts down or another host has taken it over")]
+    Left,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// The most KiB of request bodies that tasks which have not ended keep in memory, over all routes.
+const BODIES_KIB: u32 = 256 << 10;
 
 /// A handle on the running tasks; clones share them.
 #[derive(Clone)]
@@ -89,6 +98,8 @@ struct Inner {
     options: Options,
     board: Board,
     lanes: Lanes,
+    /// One permit a KiB of the open tasks' bodies.
+    bodies: Arc<Semaphore>,
     drivers: TaskTracker,
     draining: CancellationToken,
 }
@@ -101,6 +112,7 @@ impl Runner {
             options,
             board: Board::default(),
             lanes: Lanes::default(),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB as usize)),
             drivers: TaskTracker::new(),
             draining: CancellationToken::new(),
         }))
@@ -117,15 +129,15 @@ impl Runner {
         }
     }
 
-    /// The task when it has ended, or as it stands after `longest` or when the host goes down, whichever comes first.
+    /// The task when it has ended, or as it stands after `longest`, whichever comes first.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn wait(&self, id: &TaskId, longest: Duration) -> Result<Option<Arc<Task>>, StoreError> {
         if let Some(live) = self.0.board.find(id) {
-            // Out of time is no fault: the task is answered as it stands.
-            if let Ok(settled) = tokio::time::timeout(longest, live.settled()).await {
-                return Ok(Some(settled));
+            // Out of time is no fault, nor is a task that was let go: it is answered as it stands.
+            if let Ok(Some(ended)) = tokio::time::timeout(longest, live.ended()).await {
+                return Ok(Some(ended));
             }
         }
         self.get(id).await
@@ -137,20 +149,43 @@ impl Runner {
     /// [`StopError`] says why it cannot be stopped.
     pub async fn stop(&self, id: &TaskId) -> Result<Arc<Task>, StopError> {
         let Some(live) = self.0.board.find(id) else {
-            let task = self.0.options.store.get(id).await?;
-            let task = task.ok_or_else(|| StopError::Unknown(id.clone()))?;
-            return Err(not_stopped(task.state));
+            return self.stop_undriven(id).await;
         };
-        if live.snapshot().state.is_final() {
-            return Err(StopError::Ended(live.snapshot().state));
+        let shown = live.snapshot();
+        if shown.state.is_final() {
+            return Err(StopError::Ended(shown.state));
         }
-        if !live.route.cancellable {
+        if !shown.cancellable {
             return Err(StopError::NotCancellable);
         }
         live.cancel.fire(StopReason::User);
-        let task = live.settled().await;
-        let by_a_user = task.error.as_deref() == Some(StopReason::User.to_string().as_str());
-        if task.state == State::Aborted && by_a_user { Ok(task) } else { Err(not_stopped(task.state)) }
+        let Ok(ended) = tokio::time::timeout(STOP_ANSWER, live.ended()).await else {
+            return Err(StoreError::Unavailable("the task's end could not be recorded yet".into()).into());
+        };
+        let Some(ended) = ended else {
+            let stored = self.0.options.store.get(id).await?;
+            let ended = stored.map(|task| task.state).filter(|state| state.is_final());
+            return Err(ended.map_or(StopError::Left, StopError::Ended));
+        };
+        let by_a_user = ended.state == State::Aborted && live.cancel.reason() == Some(StopReason::User);
+        if by_a_user { Ok(ended) } else { Err(StopError::Ended(ended.state)) }
+    }
+
+    /// Stops a task that this process does not drive: it has ended, is left for the next start, or waits for a route
+    /// that is not configured.
+    async fn stop_undriven(&self, id: &TaskId) -> Result<Arc<Task>, StopError> {
+        let store = &self.0.options.store;
+        let mut task = store.get(id).await?.ok_or_else(|| StopError::Unknown(id.clone()))?;
+        if task.state.is_final() {
+            return Err(StopError::Ended(task.state));
+        }
+        if !task.cancellable {
+            return Err(StopError::NotCancellable);
+        }
+        let stopped = Outcome::Stopped(StopReason::User);
+        let ending = Ending::of(stopped, self.0.options.clock.now(), task.progress, String::new());
+        let recorded = !self.is_draining() && store.finish(id, task.attempt, &ending).await?;
+        if recorded && task.end(&ending).is_ok() { Ok(Arc::new(task)) } else { Err(StopError::Left) }
     }
 
     /// Whether new tasks are refused because the host goes down.
@@ -172,9 +207,4 @@ impl Runner {
         self.0.drivers.wait().await;
         stopped
     }
-}
-
-/// Why a task in this state was not stopped, though nobody here runs it.
-fn not_stopped(state: State) -> StopError {
-    if state.is_final() { StopError::Ended(state) } else { StopError::Left }
 }

@@ -5,6 +5,8 @@ pub mod sqlite;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod double;
 
 use crate::clock::Timestamp;
 pub use crate::executor::MAX_VALUE;

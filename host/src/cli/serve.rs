@@ -1,11 +1,9 @@
 //! Owns `sandpool serve`. Must not know how a server is built.
 
 use super::{Ending, Refusal, say};
-use crate::app::{App, welcome};
+use crate::app::{App, Signals, welcome};
 use crate::config::Config;
 use std::path::PathBuf;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -17,31 +15,18 @@ pub struct Arguments {
 pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
-    runtime.block_on(async {
-        // Before the welcome, so that whoever reads it can rely on a graceful end.
-        let signals = shutdown_signals()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::new()?;
         let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
-        let app = App::build(config).await?;
+        let app = tokio::select! {
+            app = App::build(config) => app?,
+            // A start may take long: it compiles, and takes over what the last run left.
+            () = signals.next() => return Ok(Ending::Ok),
+        };
         say(&welcome(app.address()?, &routes, &task_routes));
         app.run(signals).await?;
         Ok(Ending::Ok)
-    })
-}
-
-/// The signals that ask for the end, each once: the first begins the shutdown, the second ends its grace.
-fn shutdown_signals() -> std::io::Result<mpsc::Receiver<()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (asked, signals) = mpsc::channel(2);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if asked.send(()).await.is_err() {
-                return;
-            }
-        }
     });
-    Ok(signals)
+    runtime.shutdown_background();
+    ended
 }

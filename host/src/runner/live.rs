@@ -12,6 +12,7 @@ use crate::value::Json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// One task that has not ended, or has just ended.
 pub struct Live {
@@ -20,17 +21,11 @@ pub struct Live {
     /// Stops it.
     pub cancel: Arc<Cancel>,
     clock: Arc<dyn Clock>,
-    published: watch::Sender<Record>,
+    published: watch::Sender<Arc<Task>>,
     meter: Mutex<Meter>,
     log: Mutex<LogBuffer>,
-}
-
-/// What everybody sees of a task.
-#[derive(Clone)]
-struct Record {
-    task: Arc<Task>,
-    /// This process does no more for it: it has ended, or is left for the next start.
-    settled: bool,
+    /// Nobody in this process will publish anything more.
+    left: CancellationToken,
 }
 
 impl Live {
@@ -40,15 +35,16 @@ impl Live {
             route,
             cancel: Arc::default(),
             clock,
-            published: watch::Sender::new(Record { task: Arc::new(task), settled: false }),
+            published: watch::Sender::new(Arc::new(task)),
             meter: Mutex::default(),
             log: Mutex::default(),
+            left: CancellationToken::new(),
         })
     }
 
     /// The record that was published last.
     pub fn task(&self) -> Arc<Task> {
-        Arc::clone(&self.published.borrow().task)
+        Arc::clone(&self.published.borrow())
     }
 
     /// The record with the progress as it stands now.
@@ -63,21 +59,17 @@ impl Live {
     /// Shows a record that is in the store.
     pub fn publish(&self, task: Task) {
         debug_assert_eq!(task.check(), Ok(()));
-        let settled = task.state.is_final();
-        self.published.send_replace(Record { task: Arc::new(task), settled });
+        self.published.send_replace(Arc::new(task));
     }
 
-    /// This process does no more for the task.
-    pub fn leave(&self) {
-        self.published.send_modify(|record| record.settled = true);
-    }
-
-    /// Resolves to the final record, or to the last one of a task that is left for the next start.
-    pub async fn settled(&self) -> Arc<Task> {
+    /// Resolves to the final record; to `None` when this process lets go of the task before it has ended.
+    pub async fn ended(&self) -> Option<Arc<Task>> {
         let mut records = self.published.subscribe();
-        let settled = records.wait_for(|record| record.settled).await.map(|record| Arc::clone(&record.task));
-        // The sender lives as long as `self`.
-        settled.unwrap_or_else(|_| self.task())
+        tokio::select! {
+            biased;
+            ended = records.wait_for(|task| task.state.is_final()) => ended.ok().map(|task| Arc::clone(&task)),
+            () = self.left.cancelled() => None,
+        }
     }
 
     /// Per cent done, once the guest has said anything.
@@ -102,12 +94,12 @@ impl EventSink for Live {
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
         let line = Line::new(self.clock.now(), level, message, fields);
-        tracing::trace!(task = %self.task().id, guest = ?line.level, "{}", line.message);
+        tracing::trace!(task = %self.published.borrow().id, guest = ?line.level, "{}", line.message);
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn event(&self, name: String, data: Json) {
-        tracing::debug!(task = %self.task().id, event = name, ?data);
+        tracing::debug!(task = %self.published.borrow().id, event = name, ?data);
     }
 }
 
@@ -126,9 +118,12 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, live);
     }
 
-    /// Takes a task off; the store has its end.
+    /// Takes a task off: the store has its end, or this process lets go of it. Whoever waits for its end is told.
     pub fn remove(&self, id: &TaskId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let removed = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(live) = removed {
+            live.left.cancel();
+        }
     }
 
     /// All live tasks.

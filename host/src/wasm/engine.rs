@@ -29,7 +29,10 @@ pub struct WasmEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<HostState>,
     pub(super) ticker: Ticker,
+    /// One permit an instance.
     pub(super) instances: Arc<Semaphore>,
+    /// One permit a ready instance, beside the other: tasks always find half of the places free of ready ones.
+    pub(super) ready: Arc<Semaphore>,
     guests: Option<Runtime>,
 }
 
@@ -44,7 +47,8 @@ impl WasmEngine {
         let ticker = Ticker::start(engine.clone()).map_err(|error| EngineError(error.to_string()))?;
         let guests = guest_runtime().map_err(|error| EngineError(error.to_string()))?;
         let instances = Arc::new(Semaphore::new(INSTANCES as usize));
-        Ok(Arc::new(Self { engine, linker, ticker, instances, guests: Some(guests) }))
+        let ready = Arc::new(Semaphore::new(INSTANCES as usize / 2));
+        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, guests: Some(guests) }))
     }
 
     pub(super) fn spawn<F>(&self, guest: F) -> Option<tokio::task::JoinHandle<F::Output>>
