@@ -1,6 +1,8 @@
 //! Each way in which a guest can go wrong has its own plain words, and harms nobody else.
 
-use crate::support::{RETURNS_ONE_CHARACTER, Server, assembled, component, module_with, sandpool, with_core_module};
+use crate::support::{
+    RETURNS_ONE_CHARACTER, Server, assembled, component, eventually, module_with, sandpool, with_core_module,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -120,6 +122,22 @@ async fn what_a_guest_takes_is_given_back() {
         assert_eq!(server.run("/m", json!({"mode": "memory-panic"})).await.text("State"), "Failed");
     }
     assert!(server.resident_mib() < before + 64.0, "from {before} to {} MiB", server.resident_mib());
+}
+
+#[tokio::test]
+async fn large_strings_are_given_back() {
+    let server = server().await;
+    let before = server.resident_mib();
+    for _ in 0..4 {
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(server.put(202, "/roomy", json!({"mode": "huge-result", "bytes": 8 << 20})).await.id());
+        }
+        for id in ids {
+            assert_eq!(server.get(200, &format!("/tasks/{id}?wait=60")).await.text("State"), "Completed");
+        }
+    }
+    eventually("what was there before", || async { (server.resident_mib() < before + 100.0).then_some(()) }).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use super::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use crate::route::MAX_MEMORY;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
@@ -33,6 +34,9 @@ pub struct WasmEngine {
     pub(super) instances: Arc<Semaphore>,
     /// One permit a ready instance, beside the other: tasks always find half of the places free of ready ones.
     pub(super) ready: Arc<Semaphore>,
+    /// Guests that are on a thread right now.
+    pub(super) executing: Arc<AtomicUsize>,
+    cores: usize,
     guests: Option<Runtime>,
 }
 
@@ -48,7 +52,14 @@ impl WasmEngine {
         let guests = guest_runtime().map_err(|error| EngineError(error.to_string()))?;
         let instances = Arc::new(Semaphore::new(INSTANCES as usize));
         let ready = Arc::new(Semaphore::new(INSTANCES as usize / 2));
-        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, guests: Some(guests) }))
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let executing = Arc::default();
+        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, executing, cores, guests: Some(guests) }))
+    }
+
+    /// Whether a guest thread has nothing to do.
+    pub(super) fn has_free_core(&self) -> bool {
+        self.executing.load(Ordering::Relaxed) < self.cores
     }
 
     pub(super) fn spawn<F>(&self, guest: F) -> Option<tokio::task::JoinHandle<F::Output>>

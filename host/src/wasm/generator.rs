@@ -5,7 +5,7 @@ use super::bindings::id_generator::IdGeneratorPre;
 use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::instance::{HostState, new_store};
-use crate::executor::{Cancel, IdGenerator};
+use crate::executor::IdGenerator;
 use crate::ids::TaskId;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl IdGenerator for GuestIds {
             let share = tokio::time::timeout(TIME_LIMIT, Arc::clone(&engine.instances).acquire_owned()).await;
             let share = share.map_err(|_| "the host has no room for another instance")?.map_err(|e| e.to_string())?;
             let _ticking = engine.ticker.busy();
-            let control = Arc::new(Control::new(Arc::new(Cancel::default()), Some(TIME_LIMIT)));
+            let control = Arc::new(Control::new(Arc::default(), Some(TIME_LIMIT), Arc::clone(&engine.executing)));
             let call = Metered::new(Arc::clone(&control), async move {
                 let _share = share;
                 let mut store = new_store(pre.engine(), MEMORY, control);

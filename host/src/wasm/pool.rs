@@ -75,7 +75,9 @@ impl Executor for GuestPool {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let cancel = Arc::clone(&call.cancel);
-            inner.attempt(call, &cancel).await
+            let outcome = inner.attempt(call, &cancel).await;
+            inner.refill();
+            outcome
         })
     }
 
@@ -100,13 +102,13 @@ impl Inner {
             },
         };
         let _ticking = self.engine.ticker.busy();
-        let control = Arc::new(Control::new(Arc::clone(&call.cancel), self.cpu_limit));
+        let control =
+            Arc::new(Control::new(Arc::clone(&call.cancel), self.cpu_limit, Arc::clone(&self.engine.executing)));
         let guest = Metered::new(Arc::clone(&control), Arc::clone(self).guest(instance, call, control, share));
         let Some(task) = self.engine.spawn(guest) else {
             return Outcome::Fault(Fault::NotRunnable("the engine has shut down".into()));
         };
         let mut task = AbortOnDropHandle::new(task);
-        // Behind this task in the guests' queue: the next one finds its instance ready.
         self.refill();
         tokio::select! {
             ended = &mut task => ended.unwrap_or_else(|error| host_fault(&error)),
@@ -140,12 +142,16 @@ impl Inner {
 
     /// Makes instances ready in the background until there are `min`. One that fails is tried again only after a pause.
     fn refill(self: &Arc<Self>) {
-        if !self.wants_more() || self.refilling.swap(true, Ordering::AcqRel) {
+        // With every core busy it would take from tasks the very time that it is to save them.
+        if !self.engine.has_free_core() || !self.wants_more() || self.refilling.swap(true, Ordering::AcqRel) {
             return;
         }
         let inner = Arc::clone(self);
         self.engine.spawn(async move {
-            let made = inner.make_ready().await;
+            let mut made = Ok(true);
+            while matches!(made, Ok(true)) && inner.wants_more() {
+                made = inner.make_ready().await;
+            }
             if let Err(why) = &made {
                 let failures = inner.failures.fetch_add(1, Ordering::AcqRel);
                 let pause = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(failures));
@@ -155,6 +161,7 @@ impl Inner {
             inner.refilling.store(false, Ordering::Release);
             if matches!(made, Ok(true)) {
                 inner.failures.store(0, Ordering::Release);
+                // An instance that was taken meanwhile found `refilling` set.
                 inner.refill();
             }
         });
@@ -169,7 +176,7 @@ impl Inner {
         let Ok(ready) = Arc::clone(&self.engine.ready).try_acquire_owned() else { return Ok(false) };
         let Ok(share) = Arc::clone(&self.engine.instances).try_acquire_owned() else { return Ok(false) };
         let _ticking = self.engine.ticker.busy();
-        let control = Arc::new(Control::new(Arc::new(Cancel::default()), Some(READY_TIMEOUT)));
+        let control = Arc::new(Control::new(Arc::default(), Some(READY_TIMEOUT), Arc::clone(&self.engine.executing)));
         let made = Metered::new(Arc::clone(&control), Instance::new(&self.pre, self.memory, control));
         let made = tokio::time::timeout(READY_TIMEOUT, made).await.map_err(|_| "it took too long".to_owned())?;
         let instance = made.map_err(|outcome| format!("{outcome:?}"))?;
