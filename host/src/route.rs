@@ -5,6 +5,7 @@ pub mod table;
 pub mod task_route;
 
 use crate::ids::IdScheme;
+use crate::task::access::{Allowed, Permission};
 use crate::value::Json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,6 +130,12 @@ pub struct Route {
     pub id: IdRule,
     /// Further attempts.
     pub retry: Retry,
+    /// The authentication scheme that a caller must pass; `None`: open to everybody.
+    pub auth: Option<Arc<str>>,
+    /// Who may call it; nobody named: whoever passes `auth`.
+    pub access: Allowed,
+    /// Who may read and stop its tasks, beside each task's owner.
+    pub permission: Permission,
 }
 
 /// The name of a route that configures none: `__Put_orders_{id}__` of `PUT /orders/{id}`.

@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::IdScheme;
 use crate::route::task_route::{IdPlace, Operation};
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, StateGrants};
+use crate::task::access::{Allowed, Permission};
 use proptest::prelude::*;
 
 /// A folder with the components that the examples name.
@@ -93,6 +94,9 @@ fn every_key_is_read() {
         cancellable: false,
         id: IdRule::Component(folder.path().join("ids.wasm")),
         retry: Retry { attempts: 3, backoff: Duration::from_millis(1500), on_lost_host: OnLostHost::Rerun },
+        auth: None,
+        access: Allowed::default(),
+        permission: Permission::default(),
     };
     assert_eq!(config.routes, [Arc::new(route)]);
     let task_route = |operation, places, id_name: &str| {

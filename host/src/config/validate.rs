@@ -11,6 +11,7 @@ use super::{Config, Server, Store, StoreUrl};
 use crate::ids::IdScheme;
 use crate::route::task_route::{IdPlace, TaskRoute};
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants, default_name};
+use crate::task::access::{Allowed, Permission};
 use crate::value::Json;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -114,6 +115,9 @@ impl Rules<'_> {
             cancellable: or(raw.cancellable, true),
             id,
             retry: retry(raw.retry),
+            auth: None,
+            access: Allowed::default(),
+            permission: Permission::default(),
         })
     }
 

@@ -128,6 +128,7 @@ fn task(row: &Row<'_>) -> Result<Task> {
         name: row.get(1)?,
         state,
         cancellable: row.get(3)?,
+        permission: None,
         created: Timestamp(row.get(4)?),
         expires: time(5)?,
         started: time(6)?,
