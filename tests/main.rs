@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod command_line;
+mod connections;
 mod guests;
 mod ids;
 mod kills;

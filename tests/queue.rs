@@ -1,6 +1,6 @@
 //! Pools: how many run, how many wait, in which order, and what happens to the one too many.
 
-use crate::support::{Server, component, eventually};
+use crate::support::{Server, component, eventually, module_with, with_core_module};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -64,7 +64,10 @@ async fn no_more_than_max_run_at_once_and_slots_are_named() {
     let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
     let mut query = db.prepare("SELECT DISTINCT slot FROM tasks WHERE slot IS NOT NULL").expect("a query");
     let slots: Vec<String> = query.query_map([], |row| row.get(0)).expect("rows").map(|s| s.expect("text")).collect();
-    assert!(slots.iter().all(|slot| slot.contains("/__Put_m__/")), "{slots:?}");
+    let mut numbers: Vec<&str> =
+        slots.iter().filter_map(|slot| slot.split_once("/__Put_m__/")).map(|(_, n)| n).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, ["0", "1", "2"], "{slots:?}");
 }
 
 #[tokio::test]
@@ -86,15 +89,13 @@ async fn a_client_that_hangs_up_leaves_a_whole_task_or_none() {
 
 /// A component that computes for some 100 ms while it is instantiated.
 fn slow_to_start(folder: &std::path::Path) -> String {
-    let text =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat/start-loop.wat");
-    let endless = "(func $for-ever (loop $again (br $again)))";
-    let slow = "(func $for-ever (local i64) (loop $again (br_if $again (i64.lt_u (local.tee 0 (i64.add (local.get 0) (i64.const 1))) (i64.const 300000000)))))";
-    let text = std::fs::read_to_string(text).expect("the text");
-    assert!(text.contains(endless));
-    let file = folder.join("slow.wasm");
-    std::fs::write(&file, wat::parse_str(text.replace(endless, slow)).expect("valid text")).expect("writable");
-    file.display().to_string()
+    let start = r#"
+        (func $slow (local i64)
+          (loop $again
+            (br_if $again (i64.lt_u (local.tee 0 (i64.add (local.get 0) (i64.const 1))) (i64.const 300000000)))))
+        (start $slow)
+        (func (export "run") (param i32) (result i32) (unreachable))"#;
+    with_core_module(folder, "slow.wasm", &module_with(start))
 }
 
 #[tokio::test]
@@ -116,4 +117,34 @@ async fn instances_kept_ready_spare_a_task_the_start_of_its_guest() {
     }
     let again = server.run("/cold", Value::Null).await.seconds("StartingTime", "CompletedTime");
     assert!(again > cold / 5.0, "{again} s after {cold} s");
+}
+
+#[tokio::test]
+async fn instances_kept_ready_leave_places_for_other_routes() {
+    let m = component("misbehaving.wasm");
+    let routes = format!(
+        "routes:\n  - {{method: PUT, path: /many, component: {m}, pool: {{min: 1000, max: 1000}}}}\n  - {{method: PUT, path: /other, component: {m}, pool: {{min: 0}}}}\n"
+    );
+    let server = Server::start(&routes).await;
+    for path in ["/many", "/other", "/many", "/other"] {
+        let ended = server.run(path, json!({"mode": "sleep-ms", "ms": 1})).await;
+        assert_eq!(ended.text("State"), "Completed", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_bodies_of_open_tasks_are_bounded_together() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let head = "server: {listen: \"127.0.0.1:0\", body_limit: 32MiB}\nstore: {url: \"sqlite::memory:\"}\n";
+    let server = Server::start_with(folder, head, &routes("{min: 0, max: 1, queue: 100}")).await;
+    let large = json!({"mode": "loop", "padding": "x".repeat(30 << 20)});
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(server.put(202, "/m", large.clone()).await.id());
+    }
+    let refused = server.put(429, "/m", large.clone()).await;
+    assert!(refused.text("detail").contains("256 MiB"), "{refused:?}");
+    server.put(202, "/m", json!({"mode": "loop"})).await;
+    server.delete(200, &format!("/tasks/{}", ids[7])).await;
+    server.put(202, "/m", large).await;
 }

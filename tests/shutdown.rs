@@ -30,14 +30,28 @@ async fn while_draining_new_requests_get_503_and_running_tasks_end_by_themselves
     let running = server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1500})).await.id();
     server.running(&running).await;
     let waiting = server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1})).await.id();
+    // Who waits for a task that will not start any more is answered, and not cut off.
+    let waiter = server.request("PUT", "/m").header("Prefer", "wait=60").json(&json!({"mode": "sleep-ms", "ms": 1}));
+    let waiter = tokio::spawn(waiter.send());
+    eventually("its task", || async {
+        let db = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
+        db.query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0)).ok().filter(|count| *count == 3)
+    })
+    .await;
     server.terminate();
     eventually("the drain", || async {
         (server.request("GET", "/-/ready").send().await.expect("an answer").status() == 503).then_some(())
     })
     .await;
+    let waited = waiter.await.expect("no panic").expect("an answer");
+    assert_eq!(waited.status().as_u16(), 202);
     let refused = server.put(503, "/m", json!({"mode": "fail"})).await;
     assert!(refused.text("detail").contains("shutting down") && !refused.header("retry-after").is_empty());
     assert_eq!(server.get(200, "/-/live").await.text("status"), "live");
+    let left = server.delete(503, &format!("/tasks/{waiting}")).await;
+    assert!(left.text("detail").contains("let go of the task, because it shuts down"), "{left:?}");
+    let polled = server.get(200, &format!("/tasks/{waiting}?wait=60")).await;
+    assert_eq!(polled.text("State"), "NotStarted", "who waits is answered");
     assert_eq!(server.get(200, &format!("/tasks/{running}")).await.text("State"), "Running");
     assert!(server.exit().await.success());
     let server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &routes()).await;
@@ -80,4 +94,64 @@ async fn clients_that_wait_get_their_answer_before_the_end() {
     let task: Value = answer.json().await.expect("JSON");
     assert_eq!(task["State"], "Completed");
     assert!(server.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_grace() {
+    let mut server = start("1h").await;
+    let lost = server.put(202, "/m", json!({"mode": "loop"})).await.id();
+    server.running(&lost).await;
+    server.terminate();
+    eventually("the drain", || async {
+        (server.request("GET", "/-/ready").send().await.expect("an answer").status() == 503).then_some(())
+    })
+    .await;
+    server.terminate();
+    assert!(server.exit().await.success());
+    let server = Server::start_with(Arc::clone(server.folder()), &head("1h"), &routes()).await;
+    assert_eq!(server.get(200, &format!("/tasks/{lost}")).await.text("State"), "Aborted");
+}
+
+#[tokio::test]
+async fn a_task_that_expires_while_the_host_is_down_does_not_run() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let m = component("misbehaving.wasm");
+    let routes =
+        format!("routes:\n  - {{method: PUT, path: /m, component: {m}, timeout: 1s, pool: {{min: 0, max: 1}}}}\n");
+    let mut server = Server::start_with(folder, &head("60s"), &routes).await;
+    let first = server.put(202, "/m", json!({"mode": "loop"})).await.id();
+    server.running(&first).await;
+    let waiting = server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1})).await;
+    server.kill();
+    let expires = waiting.text("ExpireTime").to_owned();
+    eventually("the expiry", || async { (chrono::Utc::now().to_rfc3339() > expires).then_some(()) }).await;
+    let server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &routes).await;
+    let ended = server.ended(&waiting.id()).await;
+    assert_eq!((ended.text("State"), ended.text("Error")), ("Aborted", "Timeout"));
+    assert!(ended.body.get("Attempt").is_none());
+}
+
+#[tokio::test]
+async fn tasks_of_a_route_that_is_missing_wait_for_it_and_can_be_stopped() {
+    let mut server = start("60s").await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 1000})).await.id());
+    }
+    server.running(&ids[0]).await;
+    server.kill();
+    let renamed = routes().replace("path: /m,", "path: /renamed,");
+    let mut server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &renamed).await;
+    let gone = server.get(200, &format!("/tasks/{}", ids[0])).await;
+    assert_eq!(gone.text("Error"), "Route gone: the task's route is no longer configured");
+    assert_eq!(server.get(200, &format!("/tasks/{}", ids[1])).await.text("State"), "NotStarted");
+    let stopped = server.delete(200, &format!("/tasks/{}", ids[1])).await;
+    assert_eq!((stopped.text("State"), stopped.text("Error")), ("Aborted", "Aborted by the user"));
+    server.delete(410, &format!("/tasks/{}", ids[1])).await;
+    assert!(server.log().contains("tasks wait for a route that is not configured"), "{}", server.log());
+    server.kill();
+    let server = Server::start_with(Arc::clone(server.folder()), &head("60s"), &routes()).await;
+    for id in &ids[2..] {
+        assert_eq!(server.ended(id).await.text("State"), "Completed");
+    }
 }

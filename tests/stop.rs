@@ -34,6 +34,7 @@ async fn server(more: &str) -> Server {
 fn cases() -> Vec<(&'static str, Value)> {
     let mut cases: Vec<(&str, Value)> =
         ["loop", "memory-hog", "fill-loop", "poll-forever", "stdin"].map(|mode| ("/m", json!({ "mode": mode }))).into();
+    cases.push(("/m", json!({"mode": "stdout", "lines": u32::MAX})));
     for flood in ["flood-log", "flood-progress", "flood-events"] {
         cases.push(("/m", json!({"mode": flood, "count": u32::MAX})));
     }
@@ -106,19 +107,14 @@ async fn a_stop_is_fast_and_http_answers_while_64_others_spin() {
 #[tokio::test]
 async fn a_timeout_ends_every_kind_of_endless_guest_even_one_that_no_client_may_stop() {
     let server = server(", timeout: 300ms, cancellable: false").await;
-    let mut ids = Vec::new();
     for (path, input) in cases() {
         let id = server.put(202, path, input.clone()).await.id();
         let refused = server.delete(423, &format!("/tasks/{id}")).await;
         assert!(refused.text("detail").contains("cancellable: false"), "{refused:?}");
-        ids.push((id, path, input));
-    }
-    // The one slot of /m lets them run one by one: most time out while they wait.
-    for (id, path, input) in ids {
         let ended = server.ended(&id).await;
-        assert_eq!(ended.text("State"), "Aborted", "{path} {input}");
-        assert_eq!(ended.text("Error"), "Timeout");
+        assert_eq!((ended.text("State"), ended.text("Error")), ("Aborted", "Timeout"), "{path} {input}");
         assert_eq!(ended.body["Cancellable"], json!(false));
+        assert!(ended.body.get("StartingTime").is_some(), "{path} {input} never ran");
         let lasted = ended.seconds("CreationTime", "CompletedTime");
         assert!((0.3..0.3 + SOON.as_secs_f64()).contains(&lasted), "{path} {input}: {lasted} s");
     }
@@ -131,6 +127,17 @@ async fn run_timeout_counts_from_the_start_and_not_while_waiting() {
         let ended = server.run(path, input).await;
         assert_eq!((ended.text("State"), ended.text("Error")), ("Aborted", "Run timeout"));
     }
+    let pausing = Server::start(&format!(
+        "routes:\n  - {{method: PUT, path: /m, component: {}, run_timeout: 500ms, retry: {{attempts: 2, backoff: 1h}}}}\n",
+        component("misbehaving.wasm")
+    ))
+    .await;
+    let ended = pausing.run("/m", json!({"mode": "fail"})).await;
+    assert_eq!(
+        (ended.text("Error"), &ended.body["Attempt"]),
+        ("Run timeout", &json!(1)),
+        "the pause between attempts counts"
+    );
     let mut ids = Vec::new();
     for _ in 0..6 {
         ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 100})).await.id());

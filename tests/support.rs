@@ -30,6 +30,38 @@ pub fn assembled(name: &str, folder: &Path) -> String {
     file.display().to_string()
 }
 
+/// The component of `start-loop.wat` with another core module in place of its own.
+pub fn with_core_module(folder: &Path, name: &str, module: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat/start-loop.wat");
+    let text = std::fs::read_to_string(file).expect("the text");
+    let (before, rest) = text.split_once("  (core module $main").expect("a core module");
+    let (_, after) = rest.split_once("  (core instance $main").expect("its instance");
+    let text = format!("{before}  (core module $main {module})\n  (core instance $main{after}");
+    let file = folder.join(name);
+    std::fs::write(&file, wat::parse_str(text).expect("valid text")).expect("the folder is writable");
+    file.display().to_string()
+}
+
+/// A core module for [`with_core_module`]: a memory, an allocator that never frees, and these items.
+pub fn module_with(items: &str) -> String {
+    format!(
+        r#"(memory (export "memory") 1)
+           (global $next (mut i32) (i32.const 1024))
+           (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+             (global.set $next (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+             (global.get $next)
+             (global.set $next (i32.add (global.get $next) (local.get 3))))
+           {items}"#
+    )
+}
+
+/// A `run` that returns the one character at address 16.
+pub const RETURNS_ONE_CHARACTER: &str = r#"
+           (i32.store8 (i32.const 32) (i32.const 0))
+           (i32.store (i32.const 36) (i32.const 16))
+           (i32.store (i32.const 40) (i32.const 1))
+           (i32.const 32)"#;
+
 /// The program with its cache of compiled components shared by all tests.
 pub fn sandpool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandpool"));
@@ -93,10 +125,24 @@ impl Server {
     pub async fn start_with(folder: Arc<TempDir>, head: &str, routes: &str) -> Self {
         let file = folder.path().join("sandpool.yaml");
         std::fs::write(&file, format!("{head}{routes}")).expect("the folder is writable");
+        Self::spawn(folder, sandpool().args(["serve", "--config"]).arg(&file))
+    }
+
+    /// A server that may open so many files.
+    pub async fn start_with_files(files: u32, routes: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let file = folder.path().join("sandpool.yaml");
+        std::fs::write(&file, format!("server: {{listen: \"127.0.0.1:0\"}}\n{routes}")).expect("writable");
+        let program = sandpool();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::spawn(folder, shell.args(["serve", "--config"]).arg(&file))
+    }
+
+    fn spawn(folder: Arc<TempDir>, command: &mut Command) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log.json"));
-        let mut child = sandpool()
-            .args(["serve", "--config"])
-            .arg(&file)
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(log.expect("the folder is writable"))
             .spawn()

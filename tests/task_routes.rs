@@ -35,13 +35,18 @@ task_routes:
 
 #[tokio::test]
 async fn unknown_paths_methods_and_waits() {
-    let routes = format!("routes:\n  - {{method: PUT, path: /m, component: {}}}\n", component("hello.wasm"));
+    let hello = component("hello.wasm");
+    let routes = format!(
+        "routes:\n  - {{method: PUT, path: /m, component: {hello}}}\n  - {{method: GET, path: /got, component: {hello}}}\n"
+    );
     let server = Server::start(&routes).await;
     assert_eq!(server.get(404, "/nothing").await.text("detail"), "There is nothing at /nothing.");
     let other = server.get(405, "/m").await;
     assert_eq!(other.header("allow"), "PUT");
     assert_eq!(server.put(405, "/tasks/x", Value::Null).await.header("allow"), "GET, DELETE");
-    assert_eq!(server.delete(405, "/-/live").await.status, 405);
+    assert_eq!(server.delete(405, "/-/live").await.header("allow"), "GET, HEAD");
+    let safe = server.send(405, server.request("HEAD", "/got")).await;
+    assert_eq!(safe.header("allow"), "GET", "HEAD makes no task");
     let id = server.put(202, "/m", Value::Null).await.id();
     let bad = server.get(400, &format!("/tasks/{id}?wait=soon")).await;
     assert_eq!(bad.text("detail"), "The query parameter `wait` must be whole seconds from 0, not `soon`.");

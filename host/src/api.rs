@@ -113,9 +113,11 @@ impl Api {
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let endpoints = api.0.endpoints.load_full();
     let (parts, body) = request.into_parts();
-    // RFC 9110 §9.3.2: HEAD is GET without the content, which the server leaves out.
-    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
+    // RFC 9110 §9.3.2: HEAD is GET without the content, which the server leaves out. It is safe, so it makes no task.
+    let is_head = parts.method == Method::HEAD;
+    let method = if is_head { Method::GET } else { parts.method.clone() };
     let answer = match endpoints.table.find(method.as_str(), parts.uri.path()) {
+        Found::Endpoint(Endpoint::Invoke(_), _) if is_head => Err(not_allowed(&parts.method, &["GET"])),
         Found::Endpoint(Endpoint::Invoke(loaded), parameters) => {
             invoke::invoke(&api, &endpoints, loaded, parameters, &parts, body).await
         }
@@ -133,7 +135,7 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
 
 /// The management endpoints are only read.
 async fn only_get(request: Request) -> Problem {
-    not_allowed(request.method(), &["GET"])
+    not_allowed(request.method(), &["GET", "HEAD"])
 }
 
 fn not_allowed(method: &Method, allowed: &[&str]) -> Problem {

@@ -1,6 +1,8 @@
 //! Owns the assembly: builds the server from a configuration, in order, and takes it down in reverse.
 //! Must not decide anything that a layer below can decide.
 
+mod connections;
+
 use crate::api::{self, Api, Endpoints};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -11,20 +13,19 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, LoadError, Loader, WasmEngine};
 use axum_server::Handle;
+use connections::{Bounded, connection_limit};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
-use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
-/// Requests that one HTTP/2 connection may have under way.
-const STREAMS: u32 = 256;
 /// How long connections may go on once all tasks have ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -59,6 +60,30 @@ pub enum AppError {
     /// The server broke.
     #[error("the server broke: {0}")]
     Serve(std::io::Error),
+}
+
+/// The signals that ask for the end: the first begins the shutdown, the second ends its grace.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on SIGTERM and SIGINT are taken here.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A server that is built and listens, but does not answer yet.
@@ -134,6 +159,7 @@ impl App {
         });
         let endpoints = Endpoints::new(&loaded, &task_routes)?;
         recover(&runner, &loaded).await?;
+        loaded.iter().for_each(|route| route.executor.prepare());
         let options =
             api::Options { public_url: config.server.public_url.clone(), body_limit: config.server.body_limit };
         let api = Api::new(options, runner.clone(), endpoints);
@@ -148,30 +174,42 @@ impl App {
         self.listener.local_addr().map_err(AppError::Serve)
     }
 
-    /// Serves until `shutdown` resolves, then drains: new requests get 503, running tasks have their grace,
-    /// what is left is stopped and recorded, and the store is closed last.
+    /// Serves until the first signal, then drains: new requests get 503, running tasks have their grace, which a second
+    /// signal ends; what is left is stopped and recorded, and the store is closed last.
     ///
     /// # Errors
     /// [`AppError::Serve`].
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
+    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
         let handle = Handle::new();
         let mut server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
-        let http = server.http_builder();
+        // HTTP/1.1 only: in the clear nobody negotiates HTTP/2, and waiting for its preface has no time limit.
+        let mut http = server.http_builder().clone().http1_only();
         http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(HEAD_BYTES);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+        *server.http_builder() = http;
+        let server = server.acceptor(Bounded::new(connection_limit()));
         let sweeping = tokio::spawn(self.runner.clone().sweep());
-        let serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
-        shutdown.await;
-        tracing::info!("shutting down: running tasks have {:?}", self.grace);
-        let stopped = self.runner.drain(self.grace).await;
+        let mut serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
+        let mut served = None;
+        tokio::select! {
+            () = signals.next() => tracing::info!("shutting down: running tasks have {:?}", self.grace),
+            // A listener that breaks is an end like any other: nothing that runs is lost.
+            broken = &mut serving => served = Some(broken),
+        }
+        let grace_is_over = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.grace) => {}
+                () = signals.next() => {}
+            }
+        };
+        let stopped = self.runner.drain(grace_is_over).await;
         if stopped > 0 {
             tracing::warn!(stopped, "tasks were stopped because their grace was over");
         }
         handle.graceful_shutdown(Some(LAST_ANSWERS));
-        let served = serving.await;
+        let served = match served {
+            Some(served) => served,
+            None => serving.await,
+        };
         drop(sweeping.await);
         self.store.close().await;
         tracing::info!("shut down");
@@ -188,9 +226,12 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 async fn recover(runner: &Runner, loaded: &[Arc<LoadedRoute>]) -> Result<(), StoreError> {
     let by_name: HashMap<&str, &Arc<LoadedRoute>> = loaded.iter().map(|route| (&*route.route.name, route)).collect();
     let recovered = runner.recover(|name| by_name.get(name).map(|route| Arc::clone(route))).await?;
-    if recovered.queued + recovered.failed > 0 {
-        let runner::Recovered { queued, failed } = recovered;
+    let runner::Recovered { queued, failed, orphans } = recovered;
+    if queued + failed > 0 {
         tracing::info!(queued, failed, "took over the tasks of the last run");
+    }
+    for (route, waiting) in orphans {
+        tracing::warn!(route, waiting, "tasks wait for a route that is not configured; they run once it is");
     }
     Ok(())
 }

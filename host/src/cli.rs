@@ -19,7 +19,7 @@ use std::process::ExitCode;
     name = "sandpool",
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 ok, 1 failed task, 2 usage or configuration, 3 cannot reach the server."
+    after_help = "Exit codes: 0 ok, 1 failed task, 2 usage or configuration."
 )]
 struct Arguments {
     #[command(subcommand)]

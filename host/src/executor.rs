@@ -20,6 +20,8 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt. When the future resolves, nothing of the attempt is left: its instance is gone.
     /// A fired [`Cancel`] makes it resolve at once with [`Outcome::Stopped`], whatever the guest does.
     fn run(&self, call: Call) -> BoxFuture<'static, Outcome>;
+    /// Makes ready, in the background, what the first task would otherwise wait for.
+    fn prepare(&self) {}
 }
 
 /// Makes task ids by a guest.
@@ -57,6 +59,9 @@ pub trait EventSink: Send + Sync + 'static {
     /// The guest sent an event of its own.
     fn event(&self, name: String, data: Json);
 }
+
+/// The most bytes of a shared variable's value.
+pub const MAX_VALUE: usize = 1024 * 1024;
 
 /// A shared variable's value and version.
 #[derive(Debug, Clone, PartialEq)]

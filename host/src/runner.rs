@@ -7,6 +7,8 @@ mod live;
 mod recover;
 mod submit;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 pub use recover::Recovered;
@@ -18,15 +20,20 @@ use crate::executor::{Executor, IdGenerator};
 use crate::ids::{IdScheme, TaskId};
 use crate::route::Route;
 use crate::store::{Store, StoreError};
-use crate::task::Task;
-use crate::task::ending::StopReason;
+use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
+use crate::task::{Ending, Task};
 use lane::Lanes;
 use live::Board;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a stop waits for the store to take the task's end. The guest is gone long before.
+const STOP_ANSWER: Duration = Duration::from_secs(30);
 
 /// What a runner is made of.
 pub struct Options {
@@ -72,10 +79,16 @@ pub enum StopError {
     /// Its route does not allow it.
     #[error("the task cannot be cancelled: its route is configured with `cancellable: false`")]
     NotCancellable,
+    /// This host no longer drives it and its stop was not recorded.
+    #[error("the host has let go of the task, because it shuts down or another host has taken it over")]
+    Left,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// The most KiB of request bodies that tasks which have not ended keep in memory, over all routes.
+const BODIES_KIB: u32 = 256 << 10;
 
 /// A handle on the running tasks; clones share them.
 #[derive(Clone)]
@@ -85,6 +98,8 @@ struct Inner {
     options: Options,
     board: Board,
     lanes: Lanes,
+    /// One permit a KiB of the open tasks' bodies.
+    bodies: Arc<Semaphore>,
     drivers: TaskTracker,
     draining: CancellationToken,
 }
@@ -97,6 +112,7 @@ impl Runner {
             options,
             board: Board::default(),
             lanes: Lanes::default(),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB as usize)),
             drivers: TaskTracker::new(),
             draining: CancellationToken::new(),
         }))
@@ -119,8 +135,8 @@ impl Runner {
     /// When the store does not answer.
     pub async fn wait(&self, id: &TaskId, longest: Duration) -> Result<Option<Arc<Task>>, StoreError> {
         if let Some(live) = self.0.board.find(id) {
-            // Out of time is no fault: the task is answered as it stands.
-            if let Ok(ended) = tokio::time::timeout(longest, live.ended()).await {
+            // Out of time is no fault, nor is a task that was let go: it is answered as it stands.
+            if let Ok(Some(ended)) = tokio::time::timeout(longest, live.ended()).await {
                 return Ok(Some(ended));
             }
         }
@@ -133,20 +149,43 @@ impl Runner {
     /// [`StopError`] says why it cannot be stopped.
     pub async fn stop(&self, id: &TaskId) -> Result<Arc<Task>, StopError> {
         let Some(live) = self.0.board.find(id) else {
-            let task = self.0.options.store.get(id).await?;
-            let task = task.ok_or_else(|| StopError::Unknown(id.clone()))?;
-            return Err(StopError::Ended(task.state));
+            return self.stop_undriven(id).await;
         };
-        if live.snapshot().state.is_final() {
-            return Err(StopError::Ended(live.snapshot().state));
+        let shown = live.snapshot();
+        if shown.state.is_final() {
+            return Err(StopError::Ended(shown.state));
         }
-        if !live.route.cancellable {
+        if !shown.cancellable {
             return Err(StopError::NotCancellable);
         }
         live.cancel.fire(StopReason::User);
-        let ended = live.ended().await;
-        let by_a_user = ended.error.as_deref() == Some(StopReason::User.to_string().as_str());
-        if ended.state == State::Aborted && by_a_user { Ok(ended) } else { Err(StopError::Ended(ended.state)) }
+        let Ok(ended) = tokio::time::timeout(STOP_ANSWER, live.ended()).await else {
+            return Err(StoreError::Unavailable("the task's end could not be recorded yet".into()).into());
+        };
+        let Some(ended) = ended else {
+            let stored = self.0.options.store.get(id).await?;
+            let ended = stored.map(|task| task.state).filter(|state| state.is_final());
+            return Err(ended.map_or(StopError::Left, StopError::Ended));
+        };
+        let by_a_user = ended.state == State::Aborted && live.cancel.reason() == Some(StopReason::User);
+        if by_a_user { Ok(ended) } else { Err(StopError::Ended(ended.state)) }
+    }
+
+    /// Stops a task that this process does not drive: it has ended, is left for the next start, or waits for a route
+    /// that is not configured.
+    async fn stop_undriven(&self, id: &TaskId) -> Result<Arc<Task>, StopError> {
+        let store = &self.0.options.store;
+        let mut task = store.get(id).await?.ok_or_else(|| StopError::Unknown(id.clone()))?;
+        if task.state.is_final() {
+            return Err(StopError::Ended(task.state));
+        }
+        if !task.cancellable {
+            return Err(StopError::NotCancellable);
+        }
+        let stopped = Outcome::Stopped(StopReason::User);
+        let ending = Ending::of(stopped, self.0.options.clock.now(), task.progress, String::new());
+        let recorded = !self.is_draining() && store.finish(id, task.attempt, &ending).await?;
+        if recorded && task.end(&ending).is_ok() { Ok(Arc::new(task)) } else { Err(StopError::Left) }
     }
 
     /// Whether new tasks are refused because the host goes down.
@@ -155,13 +194,14 @@ impl Runner {
         self.0.draining.is_cancelled()
     }
 
-    /// Takes no new tasks and starts no waiting ones (they stay in the store and run after the next start);
-    /// running ones have `grace` to end, then they are stopped and recorded. Returns how many were stopped.
-    pub async fn drain(&self, grace: Duration) -> usize {
+    /// Takes no new tasks and starts no waiting ones (they stay in the store and run after the next start); running ones
+    /// may end until `grace_is_over`, then they are stopped and recorded. Returns how many were stopped.
+    pub async fn drain(&self, grace_is_over: impl Future<Output = ()>) -> usize {
         self.0.draining.cancel();
         self.0.drivers.close();
-        if tokio::time::timeout(grace, self.0.drivers.wait()).await.is_ok() {
-            return 0;
+        tokio::select! {
+            () = self.0.drivers.wait() => return 0,
+            () = grace_is_over => {}
         }
         let stopped = self.0.board.all().iter().filter(|live| live.cancel.fire(StopReason::Shutdown)).count();
         self.0.drivers.wait().await;

@@ -5,8 +5,11 @@ pub mod sqlite;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod double;
 
 use crate::clock::Timestamp;
+pub use crate::executor::MAX_VALUE;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
 use crate::task::{Ending, Task};
@@ -23,7 +26,7 @@ pub enum StoreError {
     /// The store cannot be opened at all: why, and what to do.
     #[error("{0}")]
     Open(String),
-    /// The operation was not done; nothing of it is stored.
+    /// The operation failed, and is not known to be on disk.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
 }
@@ -46,8 +49,6 @@ pub struct Claim {
 
 /// How many finished tasks a purge removes at most in one go, so that it never holds up other writes.
 pub const PURGE_BATCH: u32 = 500;
-/// The most bytes of a shared variable's value.
-pub const MAX_VALUE: usize = 1024 * 1024;
 /// The most bytes of a shared variable's name; it has at least one.
 pub const MAX_NAME: usize = 128;
 /// The most shared variables of one store. Whatever goes beyond a limit is answered with `Unavailable`, and why.

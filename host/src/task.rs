@@ -12,6 +12,7 @@ use crate::ids::TaskId;
 use crate::principal::Principal;
 use crate::value::Json;
 use access::Permission;
+use ending::Outcome;
 use serde::{Deserialize, Serialize};
 use state::{Event, IllegalTransition, State};
 use std::sync::Arc;
@@ -95,6 +96,16 @@ pub struct Ending {
     pub progress: Option<f64>,
     /// The captured log as JSON lines; empty when nothing was logged.
     pub log: String,
+}
+
+impl Ending {
+    /// The end of a task whose last attempt had this outcome and reached this progress.
+    #[must_use]
+    pub fn of(outcome: Outcome, at: Timestamp, reached: Option<f64>, log: String) -> Self {
+        let (event, result, error) = outcome.into_parts();
+        let progress = if event == Event::Complete { Some(100.0) } else { reached };
+        Self { event, at, result, error: error.map(Into::into), progress, log }
+    }
 }
 
 impl Task {

@@ -9,12 +9,17 @@ pub const LOG_VARIABLE: &str = "SANDPOOL_LOG";
 
 /// Starts logging. Called once, before anything else.
 pub fn start() {
-    let filter = EnvFilter::builder().with_env_var(LOG_VARIABLE);
-    let filter = filter.try_from_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var(LOG_VARIABLE).ok().filter(|wanted| !wanted.is_empty());
+    let parsed = EnvFilter::try_new(wanted.as_deref().unwrap_or("info"));
+    let fault = parsed.as_ref().err().map(ToString::to_string);
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start, as in tests, changes nothing.
     drop(match std::io::stderr().is_terminal() {
         true => log.try_init(),
         false => log.json().flatten_event(true).with_ansi(false).try_init(),
     });
+    if let Some(fault) = fault {
+        tracing::warn!("{LOG_VARIABLE} cannot be read ({fault}); logging at `info`");
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::problem::Problem;
 use crate::value::{Json, JsonFault};
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::time::Duration;
@@ -23,14 +23,20 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Json,
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    // Said before it is sent: a client that asked with `Expect: 100-continue` need not send it.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
     match tokio::time::timeout(TIME_LIMIT, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(413, format!("The body has more than the {limit} bytes that `server.body_limit` allows.")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(error)) => Err(Problem::new(400, format!("The body could not be read: {error}."))),
         Err(_) => Err(Problem::new(408, format!("The body did not arrive within {} s.", TIME_LIMIT.as_secs()))),
     }
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(413, format!("The body has more than the {limit} bytes that `server.body_limit` allows."))
 }
 
 /// RFC 9110 §8.3: without a type the server may guess, and JSON is what it reads.

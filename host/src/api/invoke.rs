@@ -26,7 +26,7 @@ pub async fn invoke(
     if api.0.runner.is_draining() {
         return Err(crate::runner::SubmitError::Draining.into());
     }
-    let base = request::base_url(options.public_url.as_deref(), &parts.headers, &parts.uri);
+    let base = request::base_url(options.public_url.as_deref(), &parts.headers)?;
     let input = body::read(&parts.headers, body, options.body_limit).await?;
     let seen = request::for_guests(&base, &loaded.route.method, &parts.uri, &parts.headers, path_parameters);
     let invocation = Arc::new(Invocation { input, request: seen, user: None });

@@ -71,7 +71,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!("{error}");
-        Self::new(503, "The task store does not answer. Nothing was changed; try again.").retry_after(1)
+        Self::new(503, "The task store does not answer. Try again.").retry_after(1)
     }
 }
 
@@ -82,6 +82,7 @@ impl From<SubmitError> for Problem {
                 Self::new(503, "The host is shutting down and takes no new tasks. Nothing was stored.").retry_after(5)
             }
             SubmitError::QueueFull { .. } => Self::new(429, format!("The queue is full: {error}.")).retry_after(1),
+            SubmitError::BodiesFull => Self::new(429, format!("There is no room: {error}.")).retry_after(1),
             SubmitError::IdTaken(_) => Self::new(409, format!("The generated id is taken: {error}.")),
             SubmitError::IdGenerator(why) => {
                 tracing::error!("id generator: {why}");
@@ -98,6 +99,7 @@ impl From<StopError> for Problem {
             StopError::Unknown(_) => 404,
             StopError::Ended(_) => 410,
             StopError::NotCancellable => 423,
+            StopError::Left => 503,
             StopError::Store(error) => return error.into(),
         };
         let text = error.to_string();

@@ -15,14 +15,17 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
 /// The base of URLs in answers: what is configured, else what the client called.
-pub fn base_url(public_url: Option<&str>, headers: &HeaderMap, uri: &Uri) -> String {
+pub fn base_url(public_url: Option<&str>, headers: &HeaderMap) -> Result<String, Problem> {
     if let Some(url) = public_url {
-        return url.to_owned();
+        return Ok(url.to_owned());
     }
-    // HTTP/2 has the authority in the URI.
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = uri.authority().cloned().or_else(|| host?.parse::<Authority>().ok());
-    authority.map_or_else(String::new, |authority| format!("http://{authority}"))
+    // RFC 9112 §3.2: one valid Host field, which has no user information (RFC 9110 §4.2.4).
+    let mut hosts = headers.get_all(header::HOST).into_iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|host| !host.contains('@'));
+    match (host.and_then(|host| host.parse::<Authority>().ok()), hosts.next()) {
+        (Some(authority), None) => Ok(format!("http://{authority}")),
+        _ => Err(Problem::new(400, "The request needs exactly one valid `Host` header field.")),
+    }
 }
 
 /// The request as guests see it.

@@ -1,11 +1,9 @@
 //! Owns `sandpool serve`. Must not know how a server is built.
 
 use super::{Ending, Refusal, say};
-use crate::app::{App, welcome};
+use crate::app::{App, Signals, welcome};
 use crate::config::Config;
-use std::future::Future;
 use std::path::PathBuf;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -17,24 +15,18 @@ pub struct Arguments {
 pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
-    runtime.block_on(async {
-        // Before the welcome, so that whoever reads it can rely on a graceful end.
-        let asked = shutdown_asked()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::new()?;
         let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
-        let app = App::build(config).await?;
+        let app = tokio::select! {
+            app = App::build(config) => app?,
+            // A start may take long: it compiles, and takes over what the last run left.
+            () = signals.next() => return Ok(Ending::Ok),
+        };
         say(&welcome(app.address()?, &routes, &task_routes));
-        app.run(asked).await?;
+        app.run(signals).await?;
         Ok(Ending::Ok)
-    })
-}
-
-/// Resolves at SIGTERM or SIGINT.
-fn shutdown_asked() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+    });
+    runtime.shutdown_background();
+    ended
 }

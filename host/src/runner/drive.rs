@@ -9,7 +9,7 @@ use crate::executor::Call;
 use crate::route::OnLostHost;
 use crate::store::{Claim, StoreError};
 use crate::task::ending::{Outcome, StopReason};
-use crate::task::state::Event;
+use crate::task::state::State;
 use crate::task::{Ending, Task};
 use std::future::Future;
 use std::sync::Arc;
@@ -74,8 +74,13 @@ impl Runner {
         };
         tokio::select! {
             biased;
-            reason = live.cancel.fired() => Err(Next::End(Outcome::Stopped(reason))),
+            reason = live.cancel.fired() => match reason {
+                // The grace may be over before this task has seen that the host goes down.
+                StopReason::Shutdown => Err(Next::Leave),
+                reason => Err(Next::End(Outcome::Stopped(reason))),
+            },
             () = self.until(task.expires) => Err(Next::End(Outcome::Stopped(StopReason::Timeout))),
+            () = self.until(run_deadline(live, &task)) => Err(Next::End(Outcome::Stopped(StopReason::RunTimeout))),
             () = self.0.draining.cancelled() => Err(Next::Leave),
             slot = slot => Ok(slot),
         }
@@ -85,18 +90,23 @@ impl Runner {
     async fn attempt(&self, live: &Arc<Live>, loaded: &LoadedRoute, slot: Slot) -> Next {
         let mut task = (*live.task()).clone();
         let attempts_before = task.attempt;
-        let name = format!("{}/{}/{}", self.0.options.node, task.name, slot.number);
-        let at = self.0.options.clock.now();
-        if task.start(at, name.into()).is_err() {
-            return Next::Leave;
-        }
-        let started = self
+        let name: Arc<str> = format!("{}/{}/{}", self.0.options.node, task.name, slot.number).into();
+        let mut at = self.0.options.clock.now();
+        let claimed = self
             .insist(|| {
-                let slot = task.slot.clone().unwrap_or_default();
-                self.0.options.store.claim(Claim { id: task.id.clone(), attempts_before, at, slot })
+                // A start that the store could not take has not been one: `run_timeout` counts from the one it took.
+                at = self.0.options.clock.now();
+                let claim = Claim { id: task.id.clone(), attempts_before, at, slot: Arc::clone(&name) };
+                self.0.options.store.claim(claim)
             })
             .await;
-        if started != Some(true) {
+        let ours = match claimed {
+            Some(true) => true,
+            // A commit that failed may have been one all the same; asked again, it is held back by its own fence.
+            Some(false) => self.holds(&task, &name).await,
+            None => false,
+        };
+        if !ours || task.start(at, name).is_err() {
             return Next::Leave;
         }
         live.publish(task.clone());
@@ -115,8 +125,18 @@ impl Runner {
         }
     }
 
+    /// Whether the store has the task's next attempt in this slot of this host.
+    async fn holds(&self, task: &Task, slot: &str) -> bool {
+        let stored = self.0.options.store.get(&task.id).await.ok().flatten();
+        stored.is_some_and(|stored| {
+            stored.state == State::Running
+                && stored.attempt == task.attempt + 1
+                && stored.due.is_none()
+                && stored.slot.as_deref() == Some(slot)
+        })
+    }
+
     async fn run(&self, live: &Arc<Live>, loaded: &LoadedRoute, task: &Task) -> Outcome {
-        let run_deadline = live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest));
         let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
         let mut running = loaded.executor.run(Call {
             task: task.id.clone(),
@@ -131,7 +151,7 @@ impl Runner {
             biased;
             outcome = &mut running => return outcome,
             () = self.until(task.expires) => StopReason::Timeout,
-            () = self.until(run_deadline) => StopReason::RunTimeout,
+            () = self.until(run_deadline(live, task)) => StopReason::RunTimeout,
         };
         live.cancel.fire(reason);
         running.await
@@ -143,24 +163,16 @@ impl Runner {
         task.postpone(self.0.options.clock.now(), backoff);
         let due = task.due.unwrap_or(task.created);
         let noted = self.insist(|| self.0.options.store.postpone(&task.id, task.attempt, due)).await;
-        live.publish(task);
+        if noted == Some(true) {
+            live.publish(task);
+        }
         noted == Some(true)
     }
 
     /// Records the end, then shows it.
     pub(super) async fn end(&self, live: &Live, outcome: Outcome) {
         let mut task = (*live.task()).clone();
-        let (event, result, error) = outcome.into_parts();
-        let completes = event == Event::Complete;
-        let reached = live.reached();
-        let ending = Ending {
-            event,
-            at: self.0.options.clock.now(),
-            result,
-            error: error.map(Into::into),
-            progress: if completes { Some(100.0) } else { reached },
-            log: live.log_lines(),
-        };
+        let ending = Ending::of(outcome, self.0.options.clock.now(), live.reached(), live.log_lines());
         let recorded = self.insist(|| self.0.options.store.finish(&task.id, task.attempt, &ending)).await;
         match (recorded, task.end(&ending)) {
             (Some(true), Ok(())) => live.publish(task.clone()),
@@ -200,11 +212,18 @@ impl Runner {
         }
     }
 
-    /// Resolves at that moment; never for `None`.
+    /// Resolves at that moment, at once when it has passed (which a timer alone does not), never for `None`.
     async fn until(&self, moment: Option<Timestamp>) {
-        match moment {
-            Some(moment) => tokio::time::sleep(moment.remaining(self.0.options.clock.now())).await,
+        let remaining = moment.map(|moment| moment.remaining(self.0.options.clock.now()));
+        match remaining {
+            Some(Duration::ZERO) => {}
+            Some(remaining) => tokio::time::sleep(remaining).await,
             None => std::future::pending().await,
         }
     }
+}
+
+/// When the time that a task may run is up; it counts from the first start, over all attempts and the pauses between.
+fn run_deadline(live: &Live, task: &Task) -> Option<Timestamp> {
+    live.route.run_timeout.zip(task.started).map(|(longest, started)| started.after(longest))
 }

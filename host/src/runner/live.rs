@@ -12,6 +12,7 @@ use crate::value::Json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// One task that has not ended, or has just ended.
 pub struct Live {
@@ -23,6 +24,8 @@ pub struct Live {
     published: watch::Sender<Arc<Task>>,
     meter: Mutex<Meter>,
     log: Mutex<LogBuffer>,
+    /// Nobody in this process will publish anything more.
+    left: CancellationToken,
 }
 
 impl Live {
@@ -35,6 +38,7 @@ impl Live {
             published: watch::Sender::new(Arc::new(task)),
             meter: Mutex::default(),
             log: Mutex::default(),
+            left: CancellationToken::new(),
         })
     }
 
@@ -58,12 +62,14 @@ impl Live {
         self.published.send_replace(Arc::new(task));
     }
 
-    /// Resolves to the final record.
-    pub async fn ended(&self) -> Arc<Task> {
+    /// Resolves to the final record; to `None` when this process lets go of the task before it has ended.
+    pub async fn ended(&self) -> Option<Arc<Task>> {
         let mut records = self.published.subscribe();
-        let ended = records.wait_for(|task| task.state.is_final()).await.map(|task| Arc::clone(&task));
-        // The sender lives as long as `self`.
-        ended.unwrap_or_else(|_| self.task())
+        tokio::select! {
+            biased;
+            ended = records.wait_for(|task| task.state.is_final()) => ended.ok().map(|task| Arc::clone(&task)),
+            () = self.left.cancelled() => None,
+        }
     }
 
     /// Per cent done, once the guest has said anything.
@@ -88,7 +94,7 @@ impl EventSink for Live {
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
         let line = Line::new(self.clock.now(), level, message, fields);
-        tracing::trace!(task = %self.published.borrow().id, level = ?line.level, "{}", line.message);
+        tracing::trace!(task = %self.published.borrow().id, guest = ?line.level, "{}", line.message);
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
@@ -112,9 +118,12 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, live);
     }
 
-    /// Takes a task off; the store has its end.
+    /// Takes a task off: the store has its end, or this process lets go of it. Whoever waits for its end is told.
     pub fn remove(&self, id: &TaskId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let removed = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(live) = removed {
+            live.left.cancel();
+        }
     }
 
     /// All live tasks.

@@ -6,21 +6,28 @@ use super::live::Live;
 use super::{LoadedRoute, Runner};
 use crate::route::OnLostHost;
 use crate::store::StoreError;
-use crate::task::Task;
 use crate::task::ending::{Fault, Outcome};
 use crate::task::state::State;
+use crate::task::{Ending, Task};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often a task is run again after its host was lost: a task that kills its host must not do so for ever.
 const LOST_HOST_RERUNS: u32 = 10;
 
+/// How many ends are written at once: they share the store's batches.
+const ENDS_AT_ONCE: usize = 512;
+
 /// What became of the open tasks.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// Queued again.
     pub queued: usize,
-    /// Failed, because their host was lost or their route is gone.
+    /// Failed, because their host was lost.
     pub failed: usize,
+    /// Left waiting in the store, because their route is not configured: how many, by route.
+    pub orphans: BTreeMap<String, usize>,
 }
 
 impl Runner {
@@ -30,24 +37,22 @@ impl Runner {
     /// When the store does not answer.
     pub async fn recover(&self, route: impl Fn(&str) -> Option<Arc<LoadedRoute>>) -> Result<Recovered, StoreError> {
         let mut recovered = Recovered::default();
+        let mut lost = Vec::new();
         for task in self.0.options.store.open_tasks().await? {
+            let waits = task.state == State::NotStarted || task.due.is_some();
             match route(&task.name) {
-                None => {
-                    let end = self.0.options.clock.now();
-                    self.fail(task, Fault::RouteGone, end).await?;
-                    recovered.failed += 1;
-                }
-                Some(loaded) if was_lost(&task, &loaded) => {
-                    let end = self.0.options.clock.now();
-                    self.fail(task, Fault::LostHost, end).await?;
-                    recovered.failed += 1;
-                }
+                // A route may be missing by mistake: what has not run is not thrown away for it.
+                None if waits => *recovered.orphans.entry(task.name.to_string()).or_default() += 1,
+                None => lost.push(self.fail(task, Fault::RouteGone)),
+                Some(loaded) if was_lost(&task, &loaded) => lost.push(self.fail(task, Fault::LostHost)),
                 Some(loaded) => {
                     self.resume(task, loaded);
                     recovered.queued += 1;
                 }
             }
         }
+        recovered.failed = lost.len();
+        stream::iter(lost).buffer_unordered(ENDS_AT_ONCE).try_collect::<Vec<()>>().await?;
         Ok(recovered)
     }
 
@@ -60,16 +65,8 @@ impl Runner {
         self.0.drivers.spawn(async move { runner.drive(live, loaded, admission, place).await });
     }
 
-    async fn fail(&self, task: Task, fault: Fault, at: crate::clock::Timestamp) -> Result<(), StoreError> {
-        let (event, result, error) = Outcome::Fault(fault).into_parts();
-        let ending = crate::task::Ending {
-            event,
-            at,
-            result,
-            error: error.map(Into::into),
-            progress: task.progress,
-            log: String::new(),
-        };
+    async fn fail(&self, task: Task, fault: Fault) -> Result<(), StoreError> {
+        let ending = Ending::of(Outcome::Fault(fault), self.0.options.clock.now(), task.progress, String::new());
         self.0.options.store.finish(&task.id, task.attempt, &ending).await.map(drop)
     }
 }

@@ -2,7 +2,7 @@
 //! Must not know how it runs.
 
 use super::live::Live;
-use super::{Ids, LoadedRoute, Runner};
+use super::{BODIES_KIB, Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
 use crate::store::StoreError;
 use crate::task::{Invocation, Task};
@@ -23,6 +23,9 @@ pub enum SubmitError {
         /// The route's `pool.queue`.
         queue: u32,
     },
+    /// The bodies of all open tasks together are as large as they may be.
+    #[error("the bodies of the tasks that have not ended fill {} MiB, which is all that is kept for them", BODIES_KIB >> 10)]
+    BodiesFull,
     /// The generated id belongs to another task.
     #[error("a task with the id {0} exists already")]
     IdTaken(TaskId),
@@ -52,6 +55,9 @@ impl Runner {
         let lane = self.0.lanes.of(&route.name, route.pool);
         let admission =
             lane.admit().ok_or(SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue })?;
+        let kib = u32::try_from(invocation.input.as_str().len() / 1024).unwrap_or(BODIES_KIB) + 1;
+        let bodies = Arc::clone(&self.0.bodies);
+        let body = bodies.try_acquire_many_owned(kib).map_err(|_| SubmitError::BodiesFull)?;
         let id = match &loaded.ids {
             Ids::Scheme(scheme) => scheme.generate(),
             Ids::Guest(guest) => guest.generate().await.map_err(SubmitError::IdGenerator)?,
@@ -66,6 +72,7 @@ impl Runner {
         let (runner, loaded) = (self.clone(), Arc::clone(loaded));
         // From here on the task does not depend on the caller, who may hang up at any moment.
         self.0.drivers.spawn(async move {
+            let _body = body;
             if let Err(error) = runner.0.options.store.insert(&task).await {
                 drop(answer.send(Err(match error {
                     StoreError::Duplicate(id) => SubmitError::IdTaken(id),

@@ -42,27 +42,35 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes, without control characters that could
-    /// drive a reader's terminal.
+    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes.
     #[must_use]
-    pub fn new(at: Timestamp, level: Level, mut message: String, fields: Vec<(String, String)>) -> Self {
-        if message.len() > MAX_LINE {
-            let end = (0..=MAX_LINE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
-            message.truncate(end);
-            message.push('…');
-        }
-        let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        if message.contains(drives_terminal) {
-            message = message.replace(drives_terminal, "\u{fffd}");
-        }
+    pub fn new(at: Timestamp, level: Level, message: String, fields: Vec<(String, String)>) -> Self {
+        let message = Self::cut(message);
         let mut room = MAX_LINE.saturating_sub(message.len());
+        let one_line = |text: String| Self::cut(text).replace('\n', "\u{fffd}");
+        let fields = fields.into_iter().map(|(name, value)| (one_line(name), one_line(value)));
         let fits = |(name, value): &(String, String)| {
             let size = name.len() + value.len() + OVERHEAD;
             let enough = size <= room;
             room = room.saturating_sub(size);
             enough
         };
-        Self { at, level, message, fields: fields.into_iter().take_while(fits).collect() }
+        Self { at, level, message, fields: fields.take_while(fits).collect() }
+    }
+
+    /// A guest's text, cut to [`MAX_LINE`] bytes and without control characters that could drive a reader's terminal.
+    #[must_use]
+    pub fn cut(mut text: String) -> String {
+        if text.len() > MAX_LINE {
+            let end = (0..=MAX_LINE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        if text.contains(drives_terminal) {
+            text = text.replace(drives_terminal, "\u{fffd}");
+        }
+        text
     }
 
     fn size(&self) -> usize {
@@ -143,5 +151,8 @@ mod tests {
         assert_eq!(line("a\u{1b}[2J\tb\n").message, "a\u{fffd}[2J\tb\n");
         let fields = vec![("k".to_owned(), "v".repeat(MAX_LINE)), ("k2".to_owned(), String::new())];
         assert!(Line::new(Timestamp(0), Level::Info, String::new(), fields).fields.is_empty());
+        let fields = vec![("a\u{1b}".to_owned(), "b\nc\u{9b}".to_owned())];
+        let clean = Line::new(Timestamp(0), Level::Info, String::new(), fields).fields;
+        assert_eq!(clean, [("a\u{fffd}".to_owned(), "b\u{fffd}c\u{fffd}".to_owned())]);
     }
 }

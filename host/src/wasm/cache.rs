@@ -9,8 +9,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+/// No compile takes this long.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// Why a component has no compiled code.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,7 @@ impl Cache {
             let why = "others could write native code into it; give it to this user with mode 0700, or name another folder in SANDPOOL_CACHE";
             return Err(fault(why.into()));
         }
+        remove_leftovers(folder);
         Ok(Self { folder: folder.into(), compiler })
     }
 
@@ -113,6 +118,17 @@ pub fn hex_digest(bytes: &[u8]) -> String {
         hex.push_str(&format!("{byte:02x}"));
         hex
     })
+}
+
+/// Scratch files of compiles that never came to their end.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let age = fs::metadata(&path).and_then(|facts| facts.modified()).ok().and_then(|at| at.elapsed().ok());
+        if path.extension().is_some_and(|ending| ending == "tmp") && age.is_some_and(|age| age > LEFTOVER_AGE) {
+            drop(fs::remove_file(path));
+        }
+    }
 }
 
 fn digest_file(file: &Path) -> PathBuf {

@@ -3,7 +3,7 @@
 //! Must not know where compiled code is kept.
 
 use super::engine::code_settings;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -68,7 +68,9 @@ fn compile_in_child(program: &Path, binary: &[u8], into: &Path) -> Result<(), St
     match (status.success(), status.code()) {
         (true, _) => Ok(()),
         (false, Some(1)) => Err(said.trim().to_owned()),
-        (false, _) => Err(format!(
+        (false, Some(code)) => Err(format!("the compiler failed with exit code {code}: {}", said.trim())),
+        // Ended by a signal: SIGABRT where memory ran out, SIGXCPU or SIGKILL where time did.
+        (false, None) => Err(format!(
             "the component takes more than {} GiB of memory or {CPU_SECONDS} s of CPU time to compile",
             MEMORY >> 30
         )),
@@ -101,6 +103,8 @@ pub fn compile_worker(into: &Path) -> Result<(), String> {
     limit(Resource::As, MEMORY)?;
     limit(Resource::Cpu, CPU_SECONDS)?;
     limit(Resource::Core, 0)?;
+    // A server that dies takes its compiler with it.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(words)?;
     let _ = rustix::process::setpriority_process(None, 10);
     let mut binary = Vec::new();
     std::io::stdin().lock().read_to_end(&mut binary).map_err(words)?;

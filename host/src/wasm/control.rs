@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub enum Interrupt {
 #[derive(Debug, Default)]
 pub struct Control {
     cancel: Arc<Cancel>,
+    executing: Arc<AtomicUsize>,
     cpu_limit: Option<Duration>,
     /// CPU nanoseconds of finished polls.
     spent: AtomicU64,
@@ -34,9 +35,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// For an attempt with this stop flag and CPU budget.
-    pub fn new(cancel: Arc<Cancel>, cpu_limit: Option<Duration>) -> Self {
-        Self { cancel, cpu_limit, ..Self::default() }
+    /// For an attempt with this stop flag and CPU budget; `executing` counts the guests that are on a thread right now.
+    pub fn new(cancel: Arc<Cancel>, cpu_limit: Option<Duration>, executing: Arc<AtomicUsize>) -> Self {
+        Self { cancel, executing, cpu_limit, ..Self::default() }
     }
 
     /// Called on the guest's own thread at each epoch: why it may not go on, if so.
@@ -51,7 +52,7 @@ impl Control {
     }
 }
 
-/// Counts the CPU time of each poll of a future against a [`Control`] that has a budget.
+/// Counts a guest's polls, and the CPU time of each against a [`Control`] that has a budget.
 pub struct Metered<F> {
     future: Pin<Box<F>>,
     control: Arc<Control>,
@@ -68,7 +69,9 @@ impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        if self.control.cpu_limit.is_none() {
+        let control = Arc::clone(&self.control);
+        let _executing = Executing::new(&control.executing);
+        if control.cpu_limit.is_none() {
             return self.future.as_mut().poll(context);
         }
         let began = thread_cpu_nanos();
@@ -76,6 +79,22 @@ impl<F: Future> Future for Metered<F> {
         let polled = self.future.as_mut().poll(context);
         self.control.spent.fetch_add(thread_cpu_nanos().saturating_sub(began), Ordering::Relaxed);
         polled
+    }
+}
+
+/// Counts down even when a poll panics.
+struct Executing<'a>(&'a AtomicUsize);
+
+impl<'a> Executing<'a> {
+    fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Executing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,10 +3,11 @@
 
 use super::imports;
 use super::instance::HostState;
-use super::limits::{ITEMS, TABLE_ELEMENTS};
+use super::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use crate::route::MAX_MEMORY;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
@@ -29,7 +30,13 @@ pub struct WasmEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<HostState>,
     pub(super) ticker: Ticker,
+    /// One permit an instance.
     pub(super) instances: Arc<Semaphore>,
+    /// One permit a ready instance, beside the other: tasks always find half of the places free of ready ones.
+    pub(super) ready: Arc<Semaphore>,
+    /// Guests that are on a thread right now.
+    pub(super) executing: Arc<AtomicUsize>,
+    cores: usize,
     guests: Option<Runtime>,
 }
 
@@ -44,7 +51,15 @@ impl WasmEngine {
         let ticker = Ticker::start(engine.clone()).map_err(|error| EngineError(error.to_string()))?;
         let guests = guest_runtime().map_err(|error| EngineError(error.to_string()))?;
         let instances = Arc::new(Semaphore::new(INSTANCES as usize));
-        Ok(Arc::new(Self { engine, linker, ticker, instances, guests: Some(guests) }))
+        let ready = Arc::new(Semaphore::new(INSTANCES as usize / 2));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let executing = Arc::default();
+        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, executing, cores, guests: Some(guests) }))
+    }
+
+    /// Whether a guest thread has nothing to do.
+    pub(super) fn has_free_core(&self) -> bool {
+        self.executing.load(Ordering::Relaxed) < self.cores
     }
 
     pub(super) fn spawn<F>(&self, guest: F) -> Option<tokio::task::JoinHandle<F::Output>>
@@ -97,17 +112,18 @@ fn pooling_or_on_demand() -> wasmtime::Result<Engine> {
 
 fn pool_settings(keep_resident: bool) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let items = u32::try_from(ITEMS).unwrap_or(u32::MAX);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    // The totals are what INSTANCES of the largest components need: none of them can leave others without.
     pool.total_component_instances(INSTANCES)
         .total_stacks(INSTANCES)
-        .total_core_instances(INSTANCES * 10)
-        .total_memories(INSTANCES * 2)
-        .total_tables(INSTANCES * 4)
-        .max_core_instances_per_component(items)
-        .max_memories_per_component(items)
-        .max_tables_per_component(items)
-        .max_tables_per_module(8)
-        .max_memories_per_module(4)
+        .total_core_instances(INSTANCES * count(CORE_INSTANCES))
+        .total_memories(INSTANCES * count(MEMORIES))
+        .total_tables(INSTANCES * count(TABLES))
+        .max_core_instances_per_component(count(CORE_INSTANCES))
+        .max_memories_per_component(count(MEMORIES))
+        .max_memories_per_module(count(MEMORIES))
+        .max_tables_per_component(count(TABLES))
+        .max_tables_per_module(count(TABLES))
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
     if keep_resident {

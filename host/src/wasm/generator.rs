@@ -5,7 +5,7 @@ use super::bindings::id_generator::IdGeneratorPre;
 use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::instance::{HostState, new_store};
-use crate::executor::{Cancel, IdGenerator};
+use crate::executor::IdGenerator;
 use crate::ids::TaskId;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -35,9 +35,10 @@ impl IdGenerator for GuestIds {
         let (engine, pre) = (Arc::clone(&self.engine), Arc::clone(&self.pre));
         Box::pin(async move {
             let entropy = entropy()?;
-            let share = Arc::clone(&engine.instances).acquire_owned().await.map_err(|error| error.to_string())?;
+            let share = tokio::time::timeout(TIME_LIMIT, Arc::clone(&engine.instances).acquire_owned()).await;
+            let share = share.map_err(|_| "the host has no room for another instance")?.map_err(|e| e.to_string())?;
             let _ticking = engine.ticker.busy();
-            let control = Arc::new(Control::new(Arc::new(Cancel::default()), Some(TIME_LIMIT)));
+            let control = Arc::new(Control::new(Arc::default(), Some(TIME_LIMIT), Arc::clone(&engine.executing)));
             let call = Metered::new(Arc::clone(&control), async move {
                 let _share = share;
                 let mut store = new_store(pre.engine(), MEMORY, control);
@@ -49,7 +50,10 @@ impl IdGenerator for GuestIds {
                 Ok(Ok(Ok(id))) => TaskId::parse(&id).map_err(|fault| fault.to_string()),
                 Ok(Ok(Err(error))) => Err(error.root_cause().to_string()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("it took longer than {TIME_LIMIT:?}")),
+                Err(_) => {
+                    drop(engine.ticker.kick());
+                    Err(format!("it took longer than {TIME_LIMIT:?}"))
+                }
             }
         })
     }

@@ -6,7 +6,7 @@ use super::bindings::route::sandpool::route::state::{Host as StateHost, HostStat
 use super::bindings::route::sandpool::route::state::{StateError, Versioned};
 use super::bindings::route::sandpool::route::{events, log, progress, types};
 use super::instance::HostState;
-use crate::executor::{VariableError, Variables};
+use crate::executor::{MAX_VALUE, VariableError, Variables};
 use crate::task::log::Level;
 use crate::task::progress::Step;
 use crate::value::Json;
@@ -108,6 +108,10 @@ impl StateMethods for HostState {
 }
 
 fn json(text: String) -> Result<Json, StateError> {
+    // Looked at before it is parsed: parsing runs on the guest's thread and cannot be interrupted.
+    if text.len() > MAX_VALUE {
+        return Err(StateError::Unavailable(format!("the value has more than {MAX_VALUE} bytes")));
+    }
     Json::parse(text).map_err(|fault| StateError::Unavailable(format!("the value is no JSON: {fault}")))
 }
 

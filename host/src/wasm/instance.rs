@@ -11,7 +11,7 @@ use super::trap;
 use crate::executor::Call;
 use crate::principal::Principal;
 use crate::task::ending::{Fault, Outcome};
-use crate::task::log::Level;
+use crate::task::log::{Level, Line};
 use crate::value::Json;
 use std::sync::Arc;
 use wasmtime::component::Resource;
@@ -21,11 +21,11 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 /// The most bytes of a guest's answer.
 pub const MAX_RESULT: usize = 8 << 20;
 /// The most bytes that a task may move through one host call, its answer included.
-const HOST_CALL_BYTES: usize = 16 << 20;
+const HOST_CALL_BYTES: usize = MAX_RESULT + (1 << 20);
 /// Handles that a task may hold at once.
 const HANDLES: usize = 1_000;
 /// The most random bytes of one call.
-const RANDOM_BYTES: u64 = 1 << 20;
+const RANDOM_BYTES: u64 = 64 << 10;
 
 /// What the host keeps for one instance.
 pub struct HostState {
@@ -111,7 +111,7 @@ impl Instance {
         match returned {
             Ok(Ok(result)) => outcome_of_result(result),
             Ok(Err(failure)) => Outcome::Failed {
-                message: failure.message,
+                message: Line::cut(failure.message),
                 detail: failure.detail.and_then(|detail| detail_of(detail, &self.store.data().reports)),
             },
             Err(error) => trap::outcome_of(&error, self.store.data()),

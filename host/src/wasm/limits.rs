@@ -5,8 +5,12 @@ use wasmtime::ResourceLimiter;
 
 /// Table elements of a task, over all its tables. Toolchains that bundle an interpreter need up to 8,000.
 pub const TABLE_ELEMENTS: usize = 20_000;
-/// Core instances, and each of memories and tables, in one component.
-pub const ITEMS: usize = 100;
+/// Core instances of one component.
+pub const CORE_INSTANCES: usize = 100;
+/// Memories of one component; interpreters have two.
+pub const MEMORIES: usize = 4;
+/// Tables of one component.
+pub const TABLES: usize = 10;
 
 /// The budget and what is used of it. wasmtime's own `StoreLimits` caps each memory separately and tells nobody.
 #[derive(Debug)]
@@ -56,15 +60,15 @@ impl ResourceLimiter for Limits {
     }
 
     fn instances(&self) -> usize {
-        ITEMS
+        CORE_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        ITEMS
+        TABLES
     }
 
     fn memories(&self) -> usize {
-        ITEMS
+        MEMORIES
     }
 }
 

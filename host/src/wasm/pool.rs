@@ -2,20 +2,23 @@
 //! Must not know queues or tasks' records; how many attempts run at once is the runner's decision.
 
 use super::bindings::route::RoutePre;
-use super::control::{Control, Interrupt, Metered};
+use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::instance::{HostState, Instance};
 use crate::executor::{Call, Cancel, Executor};
-use crate::task::ending::{Fault, Outcome, StopReason};
+use crate::task::ending::{Fault, Outcome};
 use futures_util::future::BoxFuture;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long an instance may take to become ready. One that takes longer is made only when a task needs it.
+/// How long an instance may take to become ready. One that takes longer is left to the tasks that need it.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest pause after an instance could not be made ready.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// One route's guests.
 pub struct GuestPool(Arc<Inner>);
@@ -27,14 +30,16 @@ struct Inner {
     cpu_limit: Option<Duration>,
     min: usize,
     ready: Mutex<Vec<Ready>>,
-    running: AtomicUsize,
     refilling: AtomicBool,
+    /// How often in a row an instance could not be made ready.
+    failures: AtomicU32,
 }
 
 /// An instance that waits for a task, with its share of the host's instances.
 struct Ready {
     instance: Instance,
     share: OwnedSemaphorePermit,
+    _ready: OwnedSemaphorePermit,
 }
 
 impl GuestPool {
@@ -52,10 +57,9 @@ impl GuestPool {
             cpu_limit,
             min: min as usize,
             ready: Mutex::default(),
-            running: AtomicUsize::new(0),
             refilling: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
         });
-        inner.refill();
         Self(inner)
     }
 
@@ -71,13 +75,14 @@ impl Executor for GuestPool {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let cancel = Arc::clone(&call.cancel);
-            inner.running.fetch_add(1, Ordering::AcqRel);
             let outcome = inner.attempt(call, &cancel).await;
-            if inner.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-                inner.refill();
-            }
+            inner.refill();
             outcome
         })
+    }
+
+    fn prepare(&self) {
+        self.0.refill();
     }
 }
 
@@ -87,7 +92,7 @@ impl Inner {
     async fn attempt(self: &Arc<Self>, call: Call, cancel: &Cancel) -> Outcome {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let (instance, share) = match ready {
-            Some(Ready { instance, share }) => (Some(instance), share),
+            Some(Ready { instance, share, .. }) => (Some(instance), share),
             None => tokio::select! {
                 share = Arc::clone(&self.engine.instances).acquire_owned() => match share {
                     Ok(share) => (None, share),
@@ -97,12 +102,14 @@ impl Inner {
             },
         };
         let _ticking = self.engine.ticker.busy();
-        let control = Arc::new(Control::new(Arc::clone(&call.cancel), self.cpu_limit));
+        let control =
+            Arc::new(Control::new(Arc::clone(&call.cancel), self.cpu_limit, Arc::clone(&self.engine.executing)));
         let guest = Metered::new(Arc::clone(&control), Arc::clone(self).guest(instance, call, control, share));
         let Some(task) = self.engine.spawn(guest) else {
             return Outcome::Fault(Fault::NotRunnable("the engine has shut down".into()));
         };
         let mut task = AbortOnDropHandle::new(task);
+        self.refill();
         tokio::select! {
             ended = &mut task => ended.unwrap_or_else(|error| host_fault(&error)),
             reason = cancel.fired() => {
@@ -133,42 +140,49 @@ impl Inner {
         instance.run(call, control).await
     }
 
-    /// Makes instances ready in the background until there are `min`.
+    /// Makes instances ready in the background until there are `min`. One that fails is tried again only after a pause.
     fn refill(self: &Arc<Self>) {
-        if self.wants_more() && !self.refilling.swap(true, Ordering::AcqRel) {
-            let inner = Arc::clone(self);
-            self.engine.spawn(async move {
-                while inner.wants_more() && inner.make_ready().await {}
-                inner.refilling.store(false, Ordering::Release);
-            });
+        // With every core busy it would take from tasks the very time that it is to save them.
+        if !self.engine.has_free_core() || !self.wants_more() || self.refilling.swap(true, Ordering::AcqRel) {
+            return;
         }
+        let inner = Arc::clone(self);
+        self.engine.spawn(async move {
+            let mut made = Ok(true);
+            while matches!(made, Ok(true)) && inner.wants_more() {
+                made = inner.make_ready().await;
+            }
+            if let Err(why) = &made {
+                let failures = inner.failures.fetch_add(1, Ordering::AcqRel);
+                let pause = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(failures));
+                tracing::warn!("no instance can be kept ready, tasks make their own: {why}; next try in {pause:?}");
+                tokio::time::sleep(pause).await;
+            }
+            inner.refilling.store(false, Ordering::Release);
+            if matches!(made, Ok(true)) {
+                inner.failures.store(0, Ordering::Release);
+                // An instance that was taken meanwhile found `refilling` set.
+                inner.refill();
+            }
+        });
     }
 
     fn wants_more(&self) -> bool {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() < self.min
     }
 
-    async fn make_ready(&self) -> bool {
-        // Ready instances are a convenience: they never take the last places from tasks.
-        let Ok(share) = Arc::clone(&self.engine.instances).try_acquire_owned() else { return false };
+    /// `false`: there is no place for one now.
+    async fn make_ready(&self) -> Result<bool, String> {
+        let Ok(ready) = Arc::clone(&self.engine.ready).try_acquire_owned() else { return Ok(false) };
+        let Ok(share) = Arc::clone(&self.engine.instances).try_acquire_owned() else { return Ok(false) };
         let _ticking = self.engine.ticker.busy();
-        let cancel = Arc::new(Cancel::default());
-        let control = Arc::new(Control::new(Arc::clone(&cancel), Some(READY_TIMEOUT)));
+        let control = Arc::new(Control::new(Arc::default(), Some(READY_TIMEOUT), Arc::clone(&self.engine.executing)));
         let made = Metered::new(Arc::clone(&control), Instance::new(&self.pre, self.memory, control));
-        match tokio::time::timeout(READY_TIMEOUT, made).await {
-            Ok(Ok(instance)) => {
-                self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(Ready { instance, share });
-                true
-            }
-            Ok(Err(outcome)) => {
-                tracing::warn!("no instance can be kept ready: {outcome:?}");
-                false
-            }
-            Err(_) => {
-                tracing::warn!("no instance can be kept ready: {}", Interrupt::Stop(StopReason::Timeout));
-                false
-            }
-        }
+        let made = tokio::time::timeout(READY_TIMEOUT, made).await.map_err(|_| "it took too long".to_owned())?;
+        let instance = made.map_err(|outcome| format!("{outcome:?}"))?;
+        let ready = Ready { instance, share, _ready: ready };
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(ready);
+        Ok(true)
     }
 }
 

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+/// The most bytes of one write: each may be a line, and a host call cannot be interrupted.
+const WRITE: usize = 4 * 1024;
 /// Lines that an instance may write before it has a task, kept for the first lines of the task.
 const EARLY_LINES: usize = 64;
 
@@ -132,6 +134,9 @@ impl Pollable for LineLog {
 #[wasmtime_wasi::async_trait]
 impl OutputStream for LineLog {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE {
+            return Err(StreamError::trap("more was written than `check-write` permitted"));
+        }
         self.take(&bytes);
         Ok(())
     }
@@ -141,6 +146,6 @@ impl OutputStream for LineLog {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(64 * 1024)
+        Ok(WRITE)
     }
 }

@@ -4,12 +4,14 @@
 use super::control::Interrupt;
 use super::instance::HostState;
 use crate::task::ending::{Fault, Outcome};
-use crate::task::log::Level;
-use wasmtime::{Trap, WasmBacktrace};
+use crate::task::log::{Level, Line};
+use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// Frames of a guest's backtrace that its log keeps.
 const FRAMES: usize = 20;
+/// Characters of a function's name that are shown.
+const LONGEST_NAME: usize = 200;
 
 /// How the call that ended in `error` turned out. Where the guest is to blame, its backtrace goes to the task's log.
 pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
@@ -21,6 +23,9 @@ pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return Outcome::Fault(Fault::Exit(exit.0));
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return Outcome::Fault(Fault::NotRunnable("the host has no room for another instance".into()));
     }
     // Guests that are refused memory mostly panic: the refusal is what the user needs to know.
     let refused = state.limits.refused_memory().map(Fault::MemoryLimit);
@@ -41,7 +46,7 @@ pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
 fn fault(error: &wasmtime::Error, state: &HostState, fault: Fault) -> Outcome {
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         let frames = backtrace.frames().iter().take(FRAMES).map(|frame| {
-            let function = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), demangle);
+            let function = name_of(frame).unwrap_or_else(|| format!("function {}", frame.func_index()));
             format!("\n  at {function}")
         });
         let text: String = frames.collect();
@@ -51,10 +56,13 @@ fn fault(error: &wasmtime::Error, state: &HostState, fault: Fault) -> Outcome {
 }
 
 fn location_of(error: &wasmtime::Error) -> String {
-    let named = |backtrace: &WasmBacktrace| backtrace.frames().iter().find_map(|frame| frame.func_name().map(demangle));
-    error.downcast_ref::<WasmBacktrace>().and_then(named).map_or_else(String::new, |name| format!(" in {name}"))
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    let name = backtrace.and_then(|backtrace| backtrace.frames().iter().find_map(name_of));
+    name.map_or_else(String::new, |name| format!(" in {name}"))
 }
 
-fn demangle(name: &str) -> String {
-    name.to_owned()
+/// The function's name as it stands in the guest's source, cut: it is the guest's text.
+fn name_of(frame: &FrameInfo) -> Option<String> {
+    let name = format!("{:#}", rustc_demangle::demangle(frame.func_name()?));
+    Some(Line::cut(name.chars().take(LONGEST_NAME).collect()))
 }

@@ -1,0 +1,58 @@
+//! Owns how many connections there may be at once. Must not read requests.
+
+use axum::Extension;
+use axum::middleware::AddExtension;
+use axum_server::accept::Accept;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::future::{Ready, ready};
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_layer::Layer;
+
+/// The most connections, however many files the system allows.
+const MOST: u64 = 10_000;
+/// Files that are none of a client's: the store, components, pipes to compilers.
+const RESERVED: u64 = 128;
+
+/// Raises the limit of open files as far as the system lets this process, and tells how many connections fit below it.
+pub fn connection_limit() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(MOST + RESERVED).min(MOST + RESERVED).max(current.unwrap_or(0));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).map(|()| wanted);
+    let files = raised.ok().or(current).unwrap_or(MOST);
+    usize::try_from(files.saturating_sub(RESERVED).clamp(16, MOST)).unwrap_or(16)
+}
+
+/// Accepts connections up to a number; one more is closed at once, so that those there are keep being served.
+#[derive(Clone)]
+pub struct Bounded(Arc<Semaphore>);
+
+impl Bounded {
+    /// At most `connections` at once.
+    pub fn new(connections: usize) -> Self {
+        Self(Arc::new(Semaphore::new(connections)))
+    }
+}
+
+impl<S> Accept<TcpStream, S> for Bounded {
+    type Stream = TcpStream;
+    /// The place is held by the connection's service, and so as long as the connection.
+    type Service = AddExtension<S, Arc<OwnedSemaphorePermit>>;
+    type Future = Ready<io::Result<(TcpStream, Self::Service)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        ready(match Arc::clone(&self.0).try_acquire_owned() {
+            Ok(place) => {
+                // Small answers go out at once.
+                drop(stream.set_nodelay(true));
+                Ok((stream, Extension(Arc::new(place)).layer(service)))
+            }
+            Err(_) => {
+                tracing::warn!("a connection was refused: all places are taken");
+                Err(io::Error::other("too many connections"))
+            }
+        })
+    }
+}

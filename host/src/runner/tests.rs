@@ -1,0 +1,22 @@
+//! Owns the tests of the runner: over a store double and scripted guests, under a paused clock.
+//! Must not know HTTP, SQL or wasmtime, like the runner itself.
+
+mod drains;
+mod failures;
+mod histories;
+mod queues;
+mod recovery;
+mod retries;
+mod scripted;
+mod stops;
+mod submits;
+mod timeouts;
+mod world;
+
+use std::future::Future;
+use tokio::task::JoinHandle;
+
+/// Starts something beside the test.
+fn beside<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(future)
+}
