@@ -8,7 +8,6 @@ mod json;
 mod node;
 mod raw;
 mod reader;
-mod scalar;
 mod toml;
 mod units;
 mod validate;

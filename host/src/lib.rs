@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod codec;
 pub mod config;
 pub mod executor;
 pub mod ids;

@@ -2,7 +2,7 @@
 //! Must not know any file format, nor what a configuration may hold.
 
 use super::fault::{Place, Sink};
-use super::scalar;
+use crate::codec::scalar::{self, Scalar};
 use crate::value::Json;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -62,12 +62,25 @@ pub struct Entry {
     pub node: Node,
 }
 
+impl Value {
+    /// What a text is that stands without quotes.
+    #[must_use]
+    pub fn of_plain(text: &str) -> Self {
+        match scalar::resolve(text) {
+            Scalar::Null => Self::Null,
+            Scalar::Bool(value) => Self::Bool(value),
+            Scalar::Number(digits) => Self::Number(digits),
+            Scalar::Text => Self::Text(text.into(), Origin::Plain),
+        }
+    }
+}
+
 impl Node {
     /// The value where something else than a text is expected: variables are what their text reads as.
     #[must_use]
     pub fn typed(&self) -> Cow<'_, Value> {
         match &self.value {
-            Value::Text(text, Origin::PlainVariable | Origin::QuotedVariable) => Cow::Owned(scalar::resolve(text)),
+            Value::Text(text, Origin::PlainVariable | Origin::QuotedVariable) => Cow::Owned(Value::of_plain(text)),
             value => Cow::Borrowed(value),
         }
     }

@@ -1,18 +1,29 @@
 //! Owns what a text without quotes is: the core schema of YAML 1.2 (§10.3.2), with numbers as JSON writes them.
 //! Must not know where the text comes from.
 
-use super::node::{Origin, Value};
+/// What a text without quotes is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scalar {
+    /// Nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as JSON writes it.
+    Number(String),
+    /// None of these: the text itself.
+    Text,
+}
 
 /// What `text` is when it stands without quotes. `yes`, `no`, `on` and `off` are texts.
 #[must_use]
-pub fn resolve(text: &str) -> Value {
+pub fn resolve(text: &str) -> Scalar {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
+        "" | "~" | "null" | "Null" | "NULL" => Scalar::Null,
+        "true" | "True" | "TRUE" => Scalar::Bool(true),
+        "false" | "False" | "FALSE" => Scalar::Bool(false),
         _ => match based(text).or_else(|| number(text)) {
-            Some(number) => Value::Number(number),
-            None => Value::Text(text.into(), Origin::Plain),
+            Some(number) => Scalar::Number(number),
+            None => Scalar::Text,
         },
     }
 }
@@ -80,7 +91,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn is_number(text: &str, json: &str) {
-        assert_eq!(resolve(text), Value::Number(json.into()), "{text}");
+        assert_eq!(resolve(text), Scalar::Number(json.into()), "{text}");
     }
 
     #[test]
@@ -101,10 +112,10 @@ mod tests {
         for text in
             ["yes", "no", "on", "off", "y", ".", "-", "+", "1.2.3", "1e", "e1", "0x", "0x+1", "1_000", "tRue", "0b1"]
         {
-            assert_eq!(resolve(text), Value::Text(text.into(), Origin::Plain));
+            assert_eq!(resolve(text), Scalar::Text);
         }
-        assert_eq!([resolve(""), resolve("~"), resolve("null")], [Value::Null, Value::Null, Value::Null]);
-        assert_eq!(resolve("TRUE"), Value::Bool(true));
+        assert_eq!([resolve(""), resolve("~"), resolve("null")], [Scalar::Null, Scalar::Null, Scalar::Null]);
+        assert_eq!(resolve("TRUE"), Scalar::Bool(true));
     }
 
     #[test]
