@@ -1,6 +1,9 @@
 //! Owns the assembly: builds the server from a configuration, in order, and takes it down in reverse.
 //! Must not decide anything that a layer below can decide.
 
+mod tls;
+
+use self::tls::Certificate;
 use crate::api::{self, Api, Endpoints};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -10,7 +13,7 @@ use crate::runner::{self, Ids, LoadedRoute, Runner};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, LoadError, Loader, WasmEngine};
-use axum_server::Handle;
+use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
 use std::future::Future;
@@ -53,6 +56,9 @@ pub enum AppError {
         /// The system's words.
         error: std::io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("TLS is not possible: {0}")]
+    Tls(String),
     /// Routes that cannot stand beside each other.
     #[error(transparent)]
     Routes(#[from] crate::route::table::TableFault),
@@ -67,6 +73,7 @@ pub struct App {
     store: Arc<dyn Store>,
     api: Api,
     listener: TcpListener,
+    certificate: Option<Certificate>,
     grace: Duration,
     /// Kept so that the engine goes last.
     _engine: Arc<WasmEngine>,
@@ -116,6 +123,10 @@ impl App {
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let address = config.server.listen;
         let listener = listen(address).map_err(|error| AppError::Listen { address, error })?;
+        let certificate = match &config.server.tls {
+            Some(files) => Some(Certificate::load(files).await.map_err(AppError::Tls)?),
+            None => None,
+        };
         let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
         let loading = tokio::task::spawn_blocking(move || {
             let engine = WasmEngine::start()?;
@@ -137,7 +148,8 @@ impl App {
         let options =
             api::Options { public_url: config.server.public_url.clone(), body_limit: config.server.body_limit };
         let api = Api::new(options, runner.clone(), endpoints);
-        Ok(Self { runner, store, api, listener, grace: config.server.shutdown_grace, _engine: engine })
+        let grace = config.server.shutdown_grace;
+        Ok(Self { runner, store, api, listener, certificate, grace, _engine: engine })
     }
 
     /// The address that it listens at.
@@ -148,6 +160,15 @@ impl App {
         self.listener.local_addr().map_err(AppError::Serve)
     }
 
+    /// The URL at which it listens.
+    ///
+    /// # Errors
+    /// As [`Self::address`].
+    pub fn base_url(&self) -> Result<String, AppError> {
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.address()?))
+    }
+
     /// Serves until `shutdown` resolves, then drains: new requests get 503, running tasks have their grace,
     /// what is left is stopped and recorded, and the store is closed last.
     ///
@@ -155,15 +176,17 @@ impl App {
     /// [`AppError::Serve`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let handle = Handle::new();
-        let mut server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
-        let http = server.http_builder();
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(HEAD_BYTES);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+        let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
+        let router = self.api.router();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
-        let serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
+        let (serving, watching) = match self.certificate {
+            None => (tokio::spawn(limited(server).serve(router.into_make_service())), None),
+            Some(certificate) => {
+                let server = limited(server.acceptor(certificate.acceptor()));
+                let serving = tokio::spawn(server.serve(router.into_make_service()));
+                (serving, Some(tokio::spawn(certificate.watch())))
+            }
+        };
         shutdown.await;
         tracing::info!("shutting down: running tasks have {:?}", self.grace);
         let stopped = self.runner.drain(self.grace).await;
@@ -173,10 +196,24 @@ impl App {
         handle.graceful_shutdown(Some(LAST_ANSWERS));
         let served = serving.await;
         drop(sweeping.await);
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         self.store.close().await;
         tracing::info!("shut down");
         served.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(AppError::Serve)
     }
+}
+
+/// The server with its limits on what clients may send before they are known.
+fn limited<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
+    let http = server.http_builder();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(HEAD_BYTES);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+    server
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -197,8 +234,8 @@ async fn recover(runner: &Runner, loaded: &[Arc<LoadedRoute>]) -> Result<(), Sto
 
 /// Lines for whoever started the server: where it is, what it serves, what to try.
 #[must_use]
-pub fn welcome(address: SocketAddr, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> String {
-    let mut lines = vec![format!("sandpool {} listening on http://{address}", env!("CARGO_PKG_VERSION"))];
+pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> String {
+    let mut lines = vec![format!("sandpool {} listening on {base}", env!("CARGO_PKG_VERSION"))];
     let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
     lines.extend(routes.iter().map(|route| {
         let component = route.component.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -210,8 +247,8 @@ pub fn welcome(address: SocketAddr, routes: &[Arc<Route>], task_routes: &[TaskRo
     }));
     if let Some(route) = routes.iter().find(|route| !route.path.contains('{')) {
         lines.push("Try:".into());
-        lines.push(format!("  curl -X {} http://{address}{}", route.method, route.path));
-        lines.push(format!("  curl -X {} http://{address}{} -H 'Prefer: wait=10'", route.method, route.path));
+        lines.push(format!("  curl -X {} {base}{}", route.method, route.path));
+        lines.push(format!("  curl -X {} {base}{} -H 'Prefer: wait=10'", route.method, route.path));
     }
     lines.join("\n")
 }

@@ -22,7 +22,7 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
         let asked = shutdown_asked()?;
         let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
         let app = App::build(config).await?;
-        say(&welcome(app.address()?, &routes, &task_routes));
+        say(&welcome(&app.base_url()?, &routes, &task_routes));
         app.run(asked).await?;
         Ok(Ending::Ok)
     })
