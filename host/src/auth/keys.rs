@@ -30,7 +30,7 @@ pub struct Keys {
     algorithms: Vec<Algorithm>,
     issuer: Option<String>,
     set: ArcSwap<KeySet>,
-    /// When the last fetch ended; locked while one is under way.
+    /// When the last fetch began or ended; locked while one is under way.
     fetched: Mutex<Option<Timestamp>>,
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
@@ -103,6 +103,8 @@ impl Keys {
         if is_early || seen.is_some_and(|seen| seen.fingerprint != self.set.load().fingerprint) {
             return;
         }
+        // Now already: a request that goes away while it waits has made its fetch.
+        *fetched = Some(now);
         let read = self.fetcher.fetch(&self.source, self.issuer.as_deref()).await;
         self.take(read.and_then(|text| KeySet::parse(&text, &self.algorithms)));
         *fetched = Some(self.clock.now());

@@ -95,6 +95,20 @@ async fn an_unknown_key_is_looked_for_once_in_a_while() {
 }
 
 #[tokio::test]
+async fn requests_that_go_away_cause_no_flood_of_fetches() {
+    let server = Server::start().await;
+    server.set("/keys", 200, of_first());
+    let (authenticator, clock) = with(KeySource::Url(server.url("/keys")));
+    for _ in 0..20 {
+        let _ = tokio::time::timeout(Duration::ZERO, ask(&authenticator, &first())).await;
+    }
+    assert_eq!(kind(ask(&authenticator, &first()).await), Some(RefusalKind::Unavailable));
+    assert!(server.asked() <= 1);
+    clock.set(NOW + 6);
+    ask(&authenticator, &first()).await.expect("in");
+}
+
+#[tokio::test]
 async fn keys_rotate() {
     let server = Server::start().await;
     server.set("/keys", 200, of_first());
