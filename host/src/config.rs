@@ -15,18 +15,22 @@ mod values;
 mod yaml;
 
 #[cfg(test)]
+mod auth_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::fault::{Fault, Faults};
 pub use crate::store::StoreUrl;
 
 use self::fault::{Place, Sink};
+use crate::auth;
 use crate::route::Route;
 use crate::route::task_route::TaskRoute;
+use crate::task::access::Allowed;
 use crate::value::Json;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +55,19 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// The endpoints that get and stop tasks.
     pub task_routes: Vec<TaskRoute>,
+    /// Users, and the schemes by which callers prove who they are.
+    pub auth: auth::Settings,
+    /// Who may call the management endpoints; `None`: whoever is on this machine.
+    pub admin: Option<Admin>,
+}
+
+/// `admin:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// The authentication scheme; `None`: open to everybody, as `auth: none` says.
+    pub auth: Option<Arc<str>>,
+    /// Who of those who pass it; nobody named: all of them.
+    pub access: Allowed,
 }
 
 /// `server:`
@@ -58,12 +75,23 @@ pub struct Config {
 pub struct Server {
     /// The address to listen at.
     pub listen: SocketAddr,
+    /// What connections are encrypted with; `None`: they are not.
+    pub tls: Option<Tls>,
     /// The base of URLs in answers, without a trailing slash; `None`: made of the request's `Host`.
     pub public_url: Option<String>,
     /// The most bytes of a request's body.
     pub body_limit: usize,
     /// How long running tasks may go on after a shutdown was asked for.
     pub shutdown_grace: Duration,
+}
+
+/// `server.tls:`, both as PEM
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The file with the certificate, and those between it and a root.
+    pub certificate: PathBuf,
+    /// The file with its private key.
+    pub key: PathBuf,
 }
 
 /// `store:`

@@ -49,6 +49,8 @@ pub enum Origin {
     PlainVariable,
     /// The same, in quotes (JSON and TOML have no other way): a text, unless a number or a boolean is expected.
     QuotedVariable,
+    /// It holds the value of a variable among other text: a text.
+    WithVariable,
 }
 
 /// A key and its value.
@@ -94,16 +96,33 @@ impl Node {
         }
     }
 
-    /// The value in the words of a fault: `the number 5`.
+    /// The value in the words of a fault: `the number 5`. What a variable or a URL may hold for few eyes only is not
+    /// shown: faults end up in logs.
     #[must_use]
     pub fn found(&self) -> String {
         match &self.value {
             Value::Null | Value::Faulty => "nothing".into(),
             Value::Bool(value) => format!("`{value}`"),
             Value::Number(digits) => format!("the number {}", excerpt(digits)),
+            Value::Text(_, Origin::PlainVariable | Origin::QuotedVariable) => "the value of a variable".into(),
+            Value::Text(_, Origin::WithVariable) => "a text with the value of a variable".into(),
+            Value::Text(text, _) if text.contains("://") && text.contains('@') => "a URL with a user name".into(),
             Value::Text(text, _) => format!("the text `{}`", excerpt(text)),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
+        }
+    }
+
+    /// What kind of value it is, for faults of values that are secret.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null | Value::Faulty => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(..) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
         }
     }
 

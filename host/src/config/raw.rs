@@ -2,6 +2,9 @@
 //! where the file says nothing.
 //! Must not know defaults, or rules between values: `validate` does.
 
+pub mod auth;
+
+use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
 use super::fault::Sink;
 use super::node::{Node, Value};
 use super::reader::{At, Fields, boolean, duration, object, positive, positive_or_none, size, text, whole, word};
@@ -40,6 +43,10 @@ pub struct RawConfig {
     pub routes: Vec<RawRoute>,
     /// `task_routes`
     pub task_routes: Option<Vec<RawTaskRoute>>,
+    /// `auth`
+    pub auth: RawAuth,
+    /// `admin`
+    pub admin: Option<RawAdmin>,
 }
 
 /// `server`
@@ -48,6 +55,8 @@ pub struct RawServer {
     pub listen: Option<At<SocketAddr>>,
     /// `open`; true when it is faulty
     pub open: bool,
+    /// `tls`
+    pub tls: Option<RawTls>,
     /// `public_url`
     pub public_url: Option<At<String>>,
     /// `body_limit`
@@ -102,6 +111,12 @@ pub struct RawRoute {
     pub id: Option<RawId>,
     /// `retry`
     pub retry: RawRetry,
+    /// `auth` and `access`
+    pub caller: RawCaller,
+    /// `permission.read`
+    pub may_read: RawAllowed,
+    /// `permission.write`
+    pub may_write: RawAllowed,
 }
 
 /// The limits of `routes[]`
@@ -154,6 +169,8 @@ pub struct RawTaskRoute {
     pub places: Option<Vec<At<IdPlace>>>,
     /// `id_name`
     pub id_name: Option<At<String>>,
+    /// `auth`
+    pub auth: Option<At<String>>,
 }
 
 /// Reads the root of a file.
@@ -173,6 +190,8 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
         Some(node) => Fields::of(node, "`variables`", sink).map(|variables| variables.values(MAX_NAME)),
     };
     let state = fields.section("state", "`state`").values(MAX_NAME);
+    let auth = auth::auth(fields.section("auth", "`auth`"));
+    let admin = auth::admin(&mut fields);
     let routes_node = fields.node("routes");
     if routes_node.is_none_or(|node| node.value == Value::List(Vec::new())) {
         let place = routes_node.map_or(root.place, |node| node.place);
@@ -183,7 +202,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let task_routes = fields.maps("task_routes", "a task route").or(fields.has("task_routes").then(Vec::new));
     let task_routes = task_routes.map(|found| found.into_iter().map(task_route).collect());
     fields.finish();
-    Some(RawConfig { server, store, node: name, variables, state, routes, task_routes })
+    Some(RawConfig { server, store, node: name, variables, state, routes, task_routes, auth, admin })
 }
 
 fn server(mut fields: Fields<'_>) -> RawServer {
@@ -191,6 +210,7 @@ fn server(mut fields: Fields<'_>) -> RawServer {
     let server = RawServer {
         listen: fields.take("listen", values::listen),
         open: open.map_or(fields.has("open"), |open| open.value),
+        tls: auth::tls(&mut fields),
         public_url: fields.take("public_url", values::public_url),
         body_limit: fields.take("body_limit", size(1 << 10, 64 << 20)),
         shutdown_grace: fields.take("shutdown_grace", duration),
@@ -227,9 +247,28 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let cancellable = fields.take("cancellable", boolean);
     let id = id(&mut fields);
     let retry = retry(fields.section("retry", "a route's `retry`"));
+    let caller = auth::caller(&mut fields);
+    let (may_read, may_write) = auth::permission(fields.section("permission", "a route's `permission`"));
     fields.finish();
     let limits = RawLimits { timeout, run_timeout, cpu_limit, memory };
-    RawRoute { method, path, name, component, arguments, using, read, write, limits, pool, cancellable, id, retry }
+    RawRoute {
+        method,
+        path,
+        name,
+        component,
+        arguments,
+        using,
+        read,
+        write,
+        limits,
+        pool,
+        cancellable,
+        id,
+        retry,
+        caller,
+        may_read,
+        may_write,
+    }
 }
 
 /// A list of variables' names.
@@ -274,6 +313,7 @@ fn task_route(mut fields: Fields<'_>) -> RawTaskRoute {
         path: fields.require("path", values::task_path),
         places: fields.some("in", word(&PLACES, &[])),
         id_name: fields.take("id_name", values::token),
+        auth: fields.take("auth", text),
     };
     fields.finish();
     task_route

@@ -1,6 +1,8 @@
 //! Owns what a configured task route is: an endpoint that gets or stops a task.
 //! Must not know how a request is read.
 
+use std::sync::Arc;
+
 /// What a task route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -45,6 +47,8 @@ pub struct TaskRoute {
     pub places: Vec<IdPlace>,
     /// The name of the path or query parameter, header field or cookie.
     pub id_name: String,
+    /// The authentication scheme that a caller must pass; `None`: open to everybody.
+    pub auth: Option<Arc<str>>,
 }
 
 impl TaskRoute {
@@ -59,6 +63,7 @@ impl TaskRoute {
             path: "/tasks".into(),
             places: vec![IdPlace::Path, IdPlace::Query],
             id_name: Self::DEFAULT_ID_NAME.into(),
+            auth: None,
         };
         vec![task_route(Operation::Get), task_route(Operation::Stop)]
     }
