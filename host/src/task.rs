@@ -5,6 +5,7 @@ pub mod access;
 pub mod ending;
 pub mod log;
 pub mod progress;
+pub mod query;
 pub mod state;
 
 use crate::clock::Timestamp;
