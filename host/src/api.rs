@@ -1,13 +1,16 @@
 //! Owns the HTTP surface: which request goes where. Must not know SQL or wasmtime.
 
 mod body;
+mod caller;
 mod health;
 mod invoke;
 mod problem;
+mod query;
 mod request;
 mod tasks;
 mod view;
 
+use crate::auth::Authenticator;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
 use crate::runner::{LoadedRoute, Runner};
@@ -15,7 +18,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use percent_encoding::percent_decode_str;
 use problem::Problem;
@@ -37,6 +40,7 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     options: Options,
     runner: Runner,
+    authenticator: Authenticator,
     endpoints: ArcSwap<Endpoints>,
 }
 
@@ -64,7 +68,9 @@ impl Endpoints {
         }
         for task_route in task_routes {
             for pattern in task_route.patterns() {
-                table.insert(task_route.operation.method(), &pattern, Endpoint::Task(task_route.clone()))?;
+                for method in task_route.operation.methods() {
+                    table.insert(method, &pattern, Endpoint::Task(task_route.clone()))?;
+                }
             }
         }
         let place = |task_route: &TaskRoute| match task_route.places.as_slice() {
@@ -82,8 +88,8 @@ impl Endpoints {
 impl Api {
     /// A surface over `runner`.
     #[must_use]
-    pub fn new(options: Options, runner: Runner, endpoints: Endpoints) -> Self {
-        Self(Arc::new(Inner { options, runner, endpoints: ArcSwap::from_pointee(endpoints) }))
+    pub fn new(options: Options, runner: Runner, authenticator: Authenticator, endpoints: Endpoints) -> Self {
+        Self(Arc::new(Inner { options, runner, authenticator, endpoints: ArcSwap::from_pointee(endpoints) }))
     }
 
     /// From now on requests are matched against these; those under way are not touched.
@@ -121,6 +127,9 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         Found::Endpoint(Endpoint::Invoke(loaded), parameters) => {
             invoke::invoke(&api, &endpoints, loaded, parameters, &parts, body).await
         }
+        Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Query => {
+            query::answer(&api, task_route, &parts, body).await
+        }
         Found::Endpoint(Endpoint::Task(task_route), parameters) => {
             tasks::answer(&api, task_route, &parameters, &parts).await
         }
@@ -130,12 +139,12 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
             Err(Problem::new(404, format!("There is nothing at {shown}.")))
         }
     };
-    answer.unwrap_or_else(IntoResponse::into_response)
+    answer.unwrap_or_else(|problem| problem.respond(request::accepted(&parts.headers)))
 }
 
 /// The management endpoints are only read.
-async fn only_get(request: Request) -> Problem {
-    not_allowed(request.method(), &["GET", "HEAD"])
+async fn only_get(request: Request) -> Response {
+    not_allowed(request.method(), &["GET", "HEAD"]).respond(request::accepted(request.headers()))
 }
 
 fn not_allowed(method: &Method, allowed: &[&str]) -> Problem {

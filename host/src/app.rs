@@ -7,6 +7,7 @@ mod tls;
 use self::connections::{Bounded, connection_limit};
 use self::tls::Certificate;
 use crate::api::{self, Api, Endpoints};
+use crate::auth::{AuthError, Authenticator};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::route::task_route::TaskRoute;
@@ -62,6 +63,9 @@ pub enum AppError {
     /// Routes that cannot stand beside each other.
     #[error(transparent)]
     Routes(#[from] crate::route::table::TableFault),
+    /// Authentication cannot be had as configured.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The server broke.
     #[error("the server broke: {0}")]
     Serve(std::io::Error),
@@ -168,11 +172,12 @@ impl App {
             retention_failed: config.store.retention_failed,
         });
         let endpoints = Endpoints::new(&loaded, &task_routes)?;
+        let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock))?;
         recover(&runner, &loaded).await?;
         loaded.iter().for_each(|route| route.executor.prepare());
         let options =
             api::Options { public_url: config.server.public_url.clone(), body_limit: config.server.body_limit };
-        let api = Api::new(options, runner.clone(), endpoints);
+        let api = Api::new(options, runner.clone(), authenticator.clone(), endpoints);
         let grace = config.server.shutdown_grace;
         Ok(Self { runner, store, api, listener, certificate, grace, _engine: engine })
     }
@@ -282,7 +287,7 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> 
         format!("  {:<6} {:<width$}  {component}", route.method, route.path)
     }));
     lines.extend(task_routes.iter().flat_map(|task_route| {
-        let method = task_route.operation.method();
+        let method = task_route.operation.methods().first().copied().unwrap_or_default();
         task_route.patterns().into_iter().map(move |pattern| format!("  {method:<6} {pattern}"))
     }));
     if let Some(route) = routes.iter().find(|route| !route.path.contains('{')) {

@@ -86,7 +86,8 @@ impl Format {
         }
     }
 
-    const ALL: [Self; 3] = [Self::Json, Self::Xml, Self::Yaml];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Xml, Self::Yaml];
 
     /// The structured suffix (RFC 6839, RFC 7303, RFC 9512).
     const fn suffix(self) -> &'static str {

@@ -4,6 +4,7 @@
 pub mod table;
 pub mod task_route;
 
+use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::task::access::{Allowed, Permission};
 use crate::value::Json;
@@ -130,6 +131,8 @@ pub struct Route {
     pub id: IdRule,
     /// Further attempts.
     pub retry: Retry,
+    /// The formats of its answers; the first is the default. Never empty.
+    pub responses: Vec<Format>,
     /// The authentication scheme that a caller must pass; `None`: open to everybody.
     pub auth: Option<Arc<str>>,
     /// Who may call it; nobody named: whoever passes `auth`.

@@ -135,6 +135,7 @@ fn route(arguments: &Arguments) -> Route {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        responses: Vec::new(),
         auth: None,
         access: Allowed::default(),
         permission: Permission::default(),

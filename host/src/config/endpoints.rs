@@ -32,8 +32,10 @@ pub fn check(routes: &[RawRoute], task_routes: Option<&[At<TaskRoute>]>, sink: &
 }
 
 fn of_task_route(place: Option<Place>, route: &TaskRoute) -> Vec<Endpoint> {
-    let method = route.operation.method();
-    route.patterns().into_iter().map(|pattern| Endpoint { place, method, pattern }).collect()
+    let methods = route.operation.methods();
+    let patterns = route.patterns();
+    let of_method = |method| patterns.iter().map(move |pattern| Endpoint { place, method, pattern: pattern.clone() });
+    methods.iter().flat_map(|method| of_method(*method)).collect()
 }
 
 fn insert(endpoints: &[Endpoint], sink: &Sink) {

@@ -9,6 +9,7 @@ use super::fault::Sink;
 use super::node::{Node, Value};
 use super::reader::{At, Fields, boolean, duration, object, positive, positive_or_none, size, text, whole, word};
 use super::{MAX_INSTANCES, values};
+use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::route::OnLostHost;
 use crate::route::task_route::{IdPlace, Operation};
@@ -23,9 +24,17 @@ const MAX_QUEUE: u32 = 10_000_000;
 const METHODS: [(&str, &str); 5] =
     [("GET", "GET"), ("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")];
 const ON_LOST_HOST: [(&str, OnLostHost); 2] = [("fail", OnLostHost::Fail), ("rerun", OnLostHost::Rerun)];
-const OPERATIONS: [(&str, Operation); 2] = [("get", Operation::Get), ("stop", Operation::Stop)];
-const PLACES: [(&str, IdPlace); 4] =
-    [("path", IdPlace::Path), ("query", IdPlace::Query), ("header", IdPlace::Header), ("cookie", IdPlace::Cookie)];
+const OPERATIONS: [(&str, Operation); 3] =
+    [("get", Operation::Get), ("stop", Operation::Stop), ("query", Operation::Query)];
+const FORMATS: [(&str, Format); 3] =
+    [("application/json", Format::Json), ("application/xml", Format::Xml), ("application/yaml", Format::Yaml)];
+const PLACES: [(&str, IdPlace); 5] = [
+    ("path", IdPlace::Path),
+    ("query", IdPlace::Query),
+    ("header", IdPlace::Header),
+    ("cookie", IdPlace::Cookie),
+    ("body", IdPlace::Body),
+];
 
 /// The whole file.
 pub struct RawConfig {
@@ -105,6 +114,8 @@ pub struct RawRoute {
     pub limits: RawLimits,
     /// `pool`
     pub pool: RawPool,
+    /// `responses`
+    pub responses: Option<Vec<At<Format>>>,
     /// `cancellable`
     pub cancellable: Option<At<bool>>,
     /// `id`
@@ -167,6 +178,8 @@ pub struct RawTaskRoute {
     pub path: Option<At<String>>,
     /// `in`
     pub places: Option<Vec<At<IdPlace>>>,
+    /// `responses`
+    pub responses: Option<Vec<At<Format>>>,
     /// `id_name`
     pub id_name: Option<At<String>>,
     /// `auth`
@@ -244,6 +257,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let cpu_limit = fields.take("cpu_limit", positive);
     let pool = pool(fields.section("pool", "a route's `pool`"));
     let memory = fields.take("memory", size(64 << 10, 1 << 30));
+    let responses = fields.some("responses", word(&FORMATS, &[]));
     let cancellable = fields.take("cancellable", boolean);
     let id = id(&mut fields);
     let retry = retry(fields.section("retry", "a route's `retry`"));
@@ -263,6 +277,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
         limits,
         pool,
         cancellable,
+        responses,
         id,
         retry,
         caller,
@@ -313,6 +328,7 @@ fn task_route(mut fields: Fields<'_>) -> RawTaskRoute {
         path: fields.require("path", values::task_path),
         places: fields.some("in", word(&PLACES, &[])),
         id_name: fields.take("id_name", values::token),
+        responses: fields.some("responses", word(&FORMATS, &[])),
         auth: fields.take("auth", text),
     };
     fields.finish();

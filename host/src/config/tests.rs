@@ -103,6 +103,7 @@ fn every_key_is_read() {
         cancellable: false,
         id: IdRule::Component(folder.path().join("ids.wasm")),
         retry: Retry { attempts: 3, backoff: Duration::from_millis(1500), on_lost_host: OnLostHost::Rerun },
+        responses: vec![crate::codec::Format::Json],
         auth: None,
         access: Allowed::default(),
         permission: Permission::default(),
@@ -110,7 +111,7 @@ fn every_key_is_read() {
     assert_eq!(config.routes, [Arc::new(route)]);
     let task_route = |operation, places, id_name: &str| {
         let (path, id_name) = ("/task".to_owned(), id_name.to_owned());
-        TaskRoute { operation, path, places, id_name, auth: None }
+        TaskRoute { operation, path, places, id_name, responses: vec![crate::codec::Format::Json], auth: None }
     };
     let get = task_route(Operation::Get, vec![IdPlace::Header, IdPlace::Query], "X-Task");
     assert_eq!(config.task_routes, [get, task_route(Operation::Stop, vec![IdPlace::Cookie], "taskId")]);

@@ -11,8 +11,9 @@ use super::raw::{RawConfig, RawId, RawPool, RawRetry, RawRoute, RawServer, RawSt
 use super::reader::At;
 use super::values::is_node_name_char;
 use super::{Admin, Config, Server, Store, StoreUrl};
+use crate::codec::Format;
 use crate::ids::IdScheme;
-use crate::route::task_route::{IdPlace, TaskRoute};
+use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants, default_name};
 use crate::task::access::Permission;
 use crate::value::Json;
@@ -108,7 +109,8 @@ impl Rules<'_> {
             endpoints.push(excerpt(format!("{method} {}", self.sink.without_values(path)).trim_start()));
         }
         let of_tasks = task_routes.iter().filter(|route| route.auth.is_none());
-        endpoints.extend(of_tasks.map(|route| format!("{} {}", route.operation.method(), excerpt(&route.path))));
+        endpoints
+            .extend(of_tasks.map(|route| format!("{} {}", route.operation.methods().join("/"), excerpt(&route.path))));
         let is_all = endpoints.len() == routes.len() + task_routes.len();
         endpoints.extend(admin.filter(|admin| admin.auth.is_none()).map(|_| "/-/".to_owned()));
         Open { endpoints, is_all }
@@ -160,6 +162,7 @@ impl Rules<'_> {
             pool,
             memory: or(raw.limits.memory, 64 << 20),
             cancellable: or(raw.cancellable, true),
+            responses: formats(raw.responses),
             id,
             retry: retry(raw.retry),
             auth,
@@ -220,21 +223,25 @@ impl Rules<'_> {
     }
 
     fn task_route(&self, raw: RawTaskRoute, names: &Names) -> Option<At<TaskRoute>> {
-        let mut places = Vec::new();
-        match raw.places {
-            None => places.extend([IdPlace::Path, IdPlace::Query]),
-            Some(found) => {
-                for At { value, .. } in found {
-                    if !places.contains(&value) {
-                        places.push(value);
-                    }
-                }
+        let operation = raw.operation?.value;
+        let mut places = raw.places.as_ref().map_or_else(|| operation.default_places(), |_| Vec::new());
+        for At { place, value } in raw.places.into_iter().flatten() {
+            if !operation.may_look_at(value) {
+                self.sink.report(
+                    place,
+                    "in: a query is looked for in body, query and header; an id in path, query, header and cookie",
+                );
+            } else if !places.contains(&value) {
+                places.push(value);
             }
         }
         let auth = self.scheme_of(raw.auth.as_ref(), names);
         let At { place, value: path } = raw.path?;
         let id_name = or(raw.id_name, TaskRoute::DEFAULT_ID_NAME.into());
-        Some(At { place, value: TaskRoute { operation: raw.operation?.value, path, places, id_name, auth } })
+        Some(At {
+            place,
+            value: TaskRoute { operation, path, places, id_name, responses: formats(raw.responses), auth },
+        })
     }
 
     /// Tasks are stored under their route's name, so two routes cannot share one.
@@ -265,6 +272,17 @@ impl Rules<'_> {
 
 fn values_of(names: Vec<At<String>>) -> Vec<String> {
     names.into_iter().map(|name| name.value).collect()
+}
+
+/// The formats of answers, each once.
+fn formats(raw: Option<Vec<At<Format>>>) -> Vec<Format> {
+    let mut formats = Vec::new();
+    for At { value, .. } in raw.into_iter().flatten() {
+        if !formats.contains(&value) {
+            formats.push(value);
+        }
+    }
+    if formats.is_empty() { vec![Format::Json] } else { formats }
 }
 
 fn retry(raw: RawRetry) -> Retry {

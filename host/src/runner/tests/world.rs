@@ -72,6 +72,7 @@ pub fn route() -> Route {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: retry(1, 0),
+        responses: Vec::new(),
         auth: None,
         access: Default::default(),
         permission: Default::default(),
@@ -147,7 +148,7 @@ impl World {
     }
 
     pub async fn try_submit(&self, lane: &Lane) -> Result<TaskId, SubmitError> {
-        let task = self.runner.submit(&lane.loaded, invocation()).await;
+        let task = self.runner.submit(&lane.loaded, invocation(), None).await;
         self.check();
         task.map(|task| {
             assert_eq!(Some(&*task), self.store.history(&task.id).first(), "what is answered is stored");
