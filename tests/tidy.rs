@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 12] = [
     &["value", "clock", "ids", "principal"],
     &["task", "codec"],
-    &["route"],
+    &["route", "schema"],
     &["executor"],
     &["store", "wasm", "auth", "events"],
     &["runner", "callback", "plugins", "tenant"],
@@ -29,7 +29,8 @@ const CRATES: [(&str, &[&str]); 6] = [
     ("clap", &["cli"]),
 ];
 /// Layers 0 and 1 know no runtime.
-const RUNTIME_FREE: [&str; 9] = ["value", "clock", "ids", "principal", "task", "codec", "route", "executor", "config"];
+const RUNTIME_FREE: [&str; 10] =
+    ["value", "clock", "ids", "principal", "task", "codec", "route", "schema", "executor", "config"];
 /// Files that start tasks on the runtime; each names and joins what it starts.
 const SPAWNERS: [&str; 5] = ["runner/submit.rs", "runner/recover.rs", "wasm/engine.rs", "app.rs", "wasm/pool.rs"];
 const FILE_LINES: usize = 500;

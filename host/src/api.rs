@@ -3,6 +3,7 @@
 mod body;
 mod health;
 mod invoke;
+pub mod openapi;
 mod problem;
 mod request;
 mod tasks;

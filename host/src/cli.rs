@@ -3,6 +3,7 @@
 
 mod check;
 mod inspect;
+mod openapi;
 mod run;
 mod serve;
 
@@ -36,6 +37,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Shows what a component imports and exports, its world, digest and size
     Inspect(inspect::Arguments),
+    /// Prints the OpenAPI document of a configuration
+    Openapi(openapi::Arguments),
     /// Compiles one component from standard input into a file, within limits (used by the server itself)
     #[command(name = crate::wasm::COMPILE_COMMAND, hide = true)]
     CompileWorker {
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Openapi(arguments) => openapi::openapi(&arguments),
         Command::CompileWorker { .. } => Ok(Ending::Ok),
     };
     match ended {
