@@ -96,7 +96,7 @@ pub struct Loader<'a> {
     engine: &'a Arc<WasmEngine>,
     cache: &'a Cache,
     loaded: HashMap<PathBuf, Program>,
-    described: HashMap<PathBuf, Option<Arc<Description>>>,
+    described: HashMap<PathBuf, Result<Option<Arc<Description>>, String>>,
 }
 
 impl<'a> Loader<'a> {
@@ -142,13 +142,14 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// When the component cannot be loaded, does not answer within its limits, or gives a schema that is refused.
     pub fn description(&mut self, path: &Path) -> Result<Option<Arc<Description>>, LoadError> {
+        let fault = |why| LoadError { path: path.into(), why };
         if let Some(described) = self.described.get(path) {
-            return Ok(described.clone());
+            return described.clone().map_err(fault);
         }
         let pre = self.program(path)?.linked(self.engine, World::Route)?;
-        let described = describe(self.engine, &pre).map_err(|why| LoadError { path: path.into(), why })?.map(Arc::new);
+        let described = describe(self.engine, &pre).map(|described| described.map(Arc::new));
         self.described.insert(path.into(), described.clone());
-        Ok(described)
+        described.map_err(fault)
     }
 
     /// An id generator.

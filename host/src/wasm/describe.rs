@@ -2,14 +2,17 @@
 //! Must not know what the description is used for.
 
 use super::bindings::route::sandpool::route::types;
-use super::control::{Control, Interrupt, Metered};
+use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::instance::{HostState, new_store};
+use super::trap;
 use crate::executor::Cancel;
 use crate::schema::{Description, Schema};
+use crate::task::ending::Outcome;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
+use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 /// The export.
@@ -36,19 +39,19 @@ fn call(engine: &Arc<WasmEngine>, pre: InstancePre<HostState>) -> Result<types::
     let cancel = Arc::new(Cancel::default());
     let control = Arc::new(Control::new(cancel, Some(CPU_LIMIT)));
     let guest = Metered::new(Arc::clone(&control), async move {
-        let _share = instances.acquire_owned().await?;
+        let _share = instances.acquire_owned().await.map_err(|error| error.to_string())?;
         let mut store = new_store(pre.engine(), MEMORY, control);
-        let instance = pre.instantiate_async(&mut store).await?;
-        let describe = instance.get_typed_func::<(), (types::Description,)>(&mut store, DESCRIBE)?;
-        let (description,) = describe.call_async(&mut store, ()).await?;
-        wasmtime::Result::Ok(description)
+        let said = ask(&pre, &mut store).await;
+        said.map_err(|error| match trap::outcome_of(&error, store.data()) {
+            Outcome::Fault(fault) => format!("failed. {fault}"),
+            _ => format!("failed: {}", error.root_cause()),
+        })
     });
     let _ticking = engine.ticker.busy();
     let (answer, answered) = sync_channel(1);
     let running = engine.spawn(async move { drop(answer.send(guest.await)) }).ok_or("found the engine shut down")?;
     match answered.recv_timeout(TIME_LIMIT) {
-        Ok(Ok(description)) => Ok(description),
-        Ok(Err(error)) => Err(words(&error)),
+        Ok(said) => said,
         Err(RecvTimeoutError::Timeout) => {
             running.abort();
             Err(format!("took longer than {} s", TIME_LIMIT.as_secs()))
@@ -57,12 +60,11 @@ fn call(engine: &Arc<WasmEngine>, pre: InstancePre<HostState>) -> Result<types::
     }
 }
 
-fn words(error: &wasmtime::Error) -> String {
-    match error.downcast_ref::<Interrupt>() {
-        Some(Interrupt::CpuLimit(limit)) => format!("used more than {} s of CPU time", limit.as_secs()),
-        // The root cause: what is above it is wasmtime's own account of where the guest was.
-        _ => format!("failed: {}", error.root_cause()),
-    }
+async fn ask(pre: &InstancePre<HostState>, store: &mut Store<HostState>) -> wasmtime::Result<types::Description> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    let describe = instance.get_typed_func::<(), (types::Description,)>(&mut *store, DESCRIBE)?;
+    let (description,) = describe.call_async(&mut *store, ()).await?;
+    Ok(description)
 }
 
 fn described(said: types::Description) -> Result<Description, String> {
