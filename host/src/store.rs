@@ -101,3 +101,22 @@ pub enum StoreUrl {
     /// SQLite in memory: gone when the process ends.
     SqliteMemory,
 }
+
+/// Whether a variable is within the limits that every store keeps.
+fn check_variable(name: &str, value: &Json) -> Result<(), VariableError> {
+    let (name_bytes, value_bytes) = (name.len(), value.as_str().len());
+    if !(1..=MAX_NAME).contains(&name_bytes) {
+        let text = format!("a variable's name has 1 to {MAX_NAME} bytes, this one has {name_bytes}");
+        return Err(VariableError::Unavailable(text));
+    }
+    if value_bytes > MAX_VALUE {
+        let text = format!("a variable's value has at most {MAX_VALUE} bytes, the one of {name} has {value_bytes}");
+        return Err(VariableError::Unavailable(text));
+    }
+    Ok(())
+}
+
+/// There are as many variables as a store takes.
+fn too_many_variables() -> VariableError {
+    VariableError::Unavailable(format!("the store takes at most {MAX_VARIABLES} variables"))
+}

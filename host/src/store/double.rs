@@ -1,7 +1,7 @@
 //! Owns the store that tests of other modules use: in memory, without threads, with failures on demand.
 //! Must not be kinder than a real one: it passes the same conformance suite.
 
-use super::{Answer, Claim, MAX_NAME, MAX_VALUE, MAX_VARIABLES, PURGE_BATCH, Store, StoreError};
+use super::{Answer, Claim, MAX_VARIABLES, PURGE_BATCH, Store, StoreError, check_variable, too_many_variables};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
@@ -306,17 +306,17 @@ impl Contents {
     }
 
     fn set(&mut self, name: String, value: Json) -> Result<u64, VariableError> {
-        check(&name, &value)?;
+        check_variable(&name, &value)?;
         let version = self.variables.get(&name).map_or(0, |stored| stored.version) + 1;
         if version == 1 && self.variables.len() >= MAX_VARIABLES as usize {
-            return Err(full());
+            return Err(too_many_variables());
         }
         self.variables.insert(name, Versioned { value, version });
         Ok(version)
     }
 
     fn update(&mut self, name: String, expected: Option<u64>, value: Json) -> Result<u64, VariableError> {
-        check(&name, &value)?;
+        check_variable(&name, &value)?;
         let stored = self.variables.get(&name).map(|stored| stored.version);
         if stored != expected {
             return Err(VariableError::Conflict(stored.unwrap_or(0)));
@@ -328,7 +328,7 @@ impl Contents {
         let before = self.variables.clone();
         for (name, value) in variables {
             let written = match self.variables.contains_key(&name) {
-                true => check(&name, &value),
+                true => check_variable(&name, &value),
                 false => self.set(name, value).map(drop),
             };
             if let Err(fault) = written {
@@ -412,23 +412,6 @@ impl Store for Double {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move { locked(&self.contents).closed = true })
     }
-}
-
-fn check(name: &str, value: &Json) -> Result<(), VariableError> {
-    let (name_bytes, value_bytes) = (name.len(), value.as_str().len());
-    if !(1..=MAX_NAME).contains(&name_bytes) {
-        let text = format!("a variable's name has 1 to {MAX_NAME} bytes, this one has {name_bytes}");
-        return Err(VariableError::Unavailable(text));
-    }
-    if value_bytes > MAX_VALUE {
-        let text = format!("a variable's value has at most {MAX_VALUE} bytes, the one of {name} has {value_bytes}");
-        return Err(VariableError::Unavailable(text));
-    }
-    Ok(())
-}
-
-fn full() -> VariableError {
-    VariableError::Unavailable(format!("the store takes at most {MAX_VARIABLES} variables"))
 }
 
 mod tests {

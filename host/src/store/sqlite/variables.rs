@@ -1,7 +1,7 @@
 //! Owns the statements on shared variables, their versions and their limits.
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
-use super::super::{MAX_NAME, MAX_VALUE, MAX_VARIABLES};
+use super::super::{MAX_VARIABLES, check_variable, too_many_variables};
 use crate::executor::{VariableError, Versioned};
 use crate::value::Json;
 use rusqlite::types::Type;
@@ -23,7 +23,7 @@ pub(super) fn get(on: &Connection, name: &str) -> Result<Option<Versioned>> {
 
 /// Writes whatever the version is.
 pub(super) fn set(on: &Connection, name: &str, value: &Json) -> Result<Written> {
-    if let Err(fault) = check(name, value) {
+    if let Err(fault) = check_variable(name, value) {
         return Ok(Err(fault));
     }
     let sql = "UPDATE variables SET value = ?2, version = version + 1 WHERE name = ?1 RETURNING version";
@@ -33,7 +33,7 @@ pub(super) fn set(on: &Connection, name: &str, value: &Json) -> Result<Written> 
 
 /// Writes if the version is the expected one.
 pub(super) fn update(on: &Connection, name: &str, expected: Option<u64>, value: &Json) -> Result<Written> {
-    if let Err(fault) = check(name, value) {
+    if let Err(fault) = check_variable(name, value) {
         return Ok(Err(fault));
     }
     let stored = version(on, name)?;
@@ -48,7 +48,7 @@ pub(super) fn update(on: &Connection, name: &str, expected: Option<u64>, value: 
 pub(super) fn init(on: &Connection, variables: &[(String, Json)]) -> Result<std::result::Result<(), VariableError>> {
     let mut missing: Vec<&(String, Json)> = Vec::new();
     for entry in variables {
-        if let Err(fault) = check(&entry.0, &entry.1) {
+        if let Err(fault) = check_variable(&entry.0, &entry.1) {
             return Ok(Err(fault));
         }
         if version(on, &entry.0)?.is_none() && missing.iter().all(|(name, _)| *name != entry.0) {
@@ -56,7 +56,7 @@ pub(super) fn init(on: &Connection, variables: &[(String, Json)]) -> Result<std:
         }
     }
     if room(on)? < i64::try_from(missing.len()).unwrap_or(i64::MAX) {
-        return Ok(Err(full()));
+        return Ok(Err(too_many_variables()));
     }
     for (name, value) in missing {
         write_new(on, name, value)?;
@@ -71,7 +71,7 @@ pub(super) fn names(on: &Connection) -> Result<Vec<String>> {
 
 fn create(on: &Connection, name: &str, value: &Json) -> Result<Written> {
     if room(on)? < 1 {
-        return Ok(Err(full()));
+        return Ok(Err(too_many_variables()));
     }
     write_new(on, name, value)?;
     Ok(Ok(1))
@@ -90,23 +90,6 @@ fn version(on: &Connection, name: &str) -> Result<Option<u64>> {
 fn room(on: &Connection) -> Result<i64> {
     let stored: i64 = on.prepare_cached("SELECT count(*) FROM variables")?.query_row([], |row| row.get(0))?;
     Ok(i64::from(MAX_VARIABLES) - stored)
-}
-
-fn check(name: &str, value: &Json) -> std::result::Result<(), VariableError> {
-    let (name_bytes, value_bytes) = (name.len(), value.as_str().len());
-    if !(1..=MAX_NAME).contains(&name_bytes) {
-        let text = format!("a variable's name has 1 to {MAX_NAME} bytes, this one has {name_bytes}");
-        return Err(VariableError::Unavailable(text));
-    }
-    if value_bytes > MAX_VALUE {
-        let text = format!("a variable's value has at most {MAX_VALUE} bytes, the one of {name} has {value_bytes}");
-        return Err(VariableError::Unavailable(text));
-    }
-    Ok(())
-}
-
-fn full() -> VariableError {
-    VariableError::Unavailable(format!("the store takes at most {MAX_VARIABLES} variables"))
 }
 
 fn version_of(stored: i64) -> u64 {
