@@ -3,9 +3,11 @@
 // A test that cannot go on stops, and says what it saw.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::large_futures)]
 
+mod access;
 mod bad_input;
 mod command_line;
 mod connections;
+mod formats;
 mod guests;
 mod ids;
 mod kills;

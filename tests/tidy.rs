@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 12] = [
     &["value", "clock", "ids", "principal"],
     &["task", "codec"],
-    &["route"],
+    &["route", "schema"],
     &["executor"],
     &["store", "wasm", "auth", "events"],
     &["runner", "callback", "plugins", "tenant"],
-    &["api", "ui"],
+    &["api"],
     &["config", "telemetry"],
     &["app"],
     &["cli"],
@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 12] = [
 ];
 /// Crates that only some modules may name.
 const CRATES: [(&str, &[&str]); 6] = [
-    ("axum", &["api", "ui", "app"]),
+    ("axum", &["api", "app"]),
     ("axum_server", &["app"]),
     ("wasmtime", &["wasm", "plugins"]),
     ("wasmtime_wasi", &["wasm"]),
@@ -29,7 +29,8 @@ const CRATES: [(&str, &[&str]); 6] = [
     ("clap", &["cli"]),
 ];
 /// Layers 0 and 1 know no runtime.
-const RUNTIME_FREE: [&str; 9] = ["value", "clock", "ids", "principal", "task", "codec", "route", "executor", "config"];
+const RUNTIME_FREE: [&str; 10] =
+    ["value", "clock", "ids", "principal", "task", "codec", "route", "schema", "executor", "config"];
 /// Files that start tasks on the runtime; each names and joins what it starts.
 const SPAWNERS: [&str; 5] = ["runner/submit.rs", "runner/recover.rs", "wasm/engine.rs", "app.rs", "wasm/pool.rs"];
 const FILE_LINES: usize = 500;

@@ -1,24 +1,40 @@
 //! Owns the HTTP surface: which request goes where. Must not know SQL or wasmtime.
 
 mod body;
+mod caller;
+mod docs;
+mod edge;
+mod etag;
 mod health;
 mod invoke;
+pub mod openapi;
 mod problem;
+mod query;
+mod rate;
 mod request;
 mod tasks;
+mod ui;
 mod view;
 
+pub use docs::Documentation;
+pub use edge::Admin;
+pub use rate::RateLimit;
+
+use crate::auth::Authenticator;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
 use crate::runner::{LoadedRoute, Runner};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use docs::Documents;
 use percent_encoding::percent_decode_str;
 use problem::Problem;
+use rate::Limiter;
 use std::sync::Arc;
 
 /// What the surface is configured with.
@@ -26,8 +42,16 @@ use std::sync::Arc;
 pub struct Options {
     /// The base of URLs in answers; `None`: from the request's `Host`.
     pub public_url: Option<String>,
+    /// Whether clients connect by TLS.
+    pub tls: bool,
     /// The most bytes of a request's body.
     pub body_limit: usize,
+    /// Web pages of these origins may call.
+    pub cors: Vec<String>,
+    /// How many tasks a caller may submit.
+    pub rate_limit: Option<RateLimit>,
+    /// Who may use the management endpoints; `None`: whoever is on this machine.
+    pub admin: Option<Admin>,
 }
 
 /// The HTTP surface; clones share it.
@@ -37,6 +61,8 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     options: Options,
     runner: Runner,
+    authenticator: Authenticator,
+    limiter: Option<Limiter>,
     endpoints: ArcSwap<Endpoints>,
 }
 
@@ -45,11 +71,14 @@ pub struct Endpoints {
     table: Table<Endpoint>,
     /// Where a client gets a task: the path, and whether the id is a segment or the query parameter of this name.
     get: Option<(String, Option<String>)>,
+    documents: Documents,
 }
 
 enum Endpoint {
     Invoke(Arc<LoadedRoute>),
     Task(TaskRoute),
+    Document,
+    Page,
 }
 
 impl Endpoints {
@@ -57,15 +86,28 @@ impl Endpoints {
     ///
     /// # Errors
     /// When two of them cannot stand beside each other.
-    pub fn new(routes: &[Arc<LoadedRoute>], task_routes: &[TaskRoute]) -> Result<Self, TableFault> {
+    pub fn new(
+        routes: &[Arc<LoadedRoute>],
+        task_routes: &[TaskRoute],
+        documentation: Documentation,
+    ) -> Result<Self, TableFault> {
         let mut table = Table::default();
         for loaded in routes {
             table.insert(&loaded.route.method, &loaded.route.path, Endpoint::Invoke(Arc::clone(loaded)))?;
         }
         for task_route in task_routes {
             for pattern in task_route.patterns() {
-                table.insert(task_route.operation.method(), &pattern, Endpoint::Task(task_route.clone()))?;
+                for method in task_route.operation.methods() {
+                    table.insert(method, &pattern, Endpoint::Task(task_route.clone()))?;
+                }
             }
+        }
+        if let Some(path) = &documentation.path {
+            table.insert("GET", path, Endpoint::Document)?;
+        }
+        if let Some(path) = &documentation.ui {
+            table.insert("GET", path, Endpoint::Page)?;
+            table.insert("GET", &format!("{}/{{*file}}", path.trim_end_matches('/')), Endpoint::Page)?;
         }
         let place = |task_route: &TaskRoute| match task_route.places.as_slice() {
             places if places.contains(&IdPlace::Path) => Some((task_route.path.clone(), None)),
@@ -75,15 +117,23 @@ impl Endpoints {
             _ => None,
         };
         let get = task_routes.iter().filter(|route| route.operation == Operation::Get).find_map(place);
-        Ok(Self { table, get })
+        let documents = Documents::new(documentation, routes, task_routes);
+        Ok(Self { table, get, documents })
+    }
+
+    /// The OpenAPI document of these endpoints.
+    #[must_use]
+    pub fn document(&self) -> serde_json::Value {
+        self.documents.document()
     }
 }
 
 impl Api {
     /// A surface over `runner`.
     #[must_use]
-    pub fn new(options: Options, runner: Runner, endpoints: Endpoints) -> Self {
-        Self(Arc::new(Inner { options, runner, endpoints: ArcSwap::from_pointee(endpoints) }))
+    pub fn new(options: Options, runner: Runner, authenticator: Authenticator, endpoints: Endpoints) -> Self {
+        let limiter = options.rate_limit.map(Limiter::new);
+        Self(Arc::new(Inner { options, runner, authenticator, limiter, endpoints: ArcSwap::from_pointee(endpoints) }))
     }
 
     /// From now on requests are matched against these; those under way are not touched.
@@ -93,12 +143,37 @@ impl Api {
 
     /// The service to be served.
     pub fn router(&self) -> Router {
-        Router::new()
+        let endpoints = Router::new()
             .route("/-/live", get(health::live))
             .route("/-/ready", get(health::ready))
             .fallback(dispatch)
             .method_not_allowed_fallback(only_get)
+            .layer(edge::compression());
+        let endpoints = match edge::cors(&self.0.options.cors) {
+            Some(cors) => endpoints.layer(cors),
+            None => endpoints,
+        };
+        // The last layer is the first to see a request.
+        endpoints
+            .layer(from_fn_with_state(self.clone(), edge::options))
+            .layer(from_fn(edge::limit_uri))
+            .layer(from_fn(edge::identify))
             .with_state(self.clone())
+    }
+
+    /// The answer to OPTIONS.
+    fn allowed(&self, path: &str, headers: &HeaderMap) -> Response {
+        let endpoints = self.0.endpoints.load_full();
+        let allow = |methods: &[&str]| {
+            let mut all = [methods, &["OPTIONS"]].concat();
+            all.extend(methods.contains(&"GET").then_some("HEAD"));
+            HeaderValue::try_from(all.join(", "))
+                .map(|all| (StatusCode::NO_CONTENT, [(header::ALLOW, all)]).into_response())
+        };
+        match endpoints.table.find("OPTIONS", path) {
+            Found::OtherMethods(methods) => allow(&methods).unwrap_or_else(|error| error.to_string().into_response()),
+            _ => nothing_at(path).respond(request::accepted(headers)),
+        }
     }
 
     /// Where a client gets the task with this id; `None` when no task route gets one by path or query.
@@ -121,21 +196,27 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         Found::Endpoint(Endpoint::Invoke(loaded), parameters) => {
             invoke::invoke(&api, &endpoints, loaded, parameters, &parts, body).await
         }
+        Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Query => {
+            query::answer(&api, task_route, &parts, body).await
+        }
         Found::Endpoint(Endpoint::Task(task_route), parameters) => {
             tasks::answer(&api, task_route, &parameters, &parts).await
         }
+        Found::Endpoint(Endpoint::Document, _) => endpoints.documents.answer_document(&api, &parts).await,
+        Found::Endpoint(Endpoint::Page, _) => endpoints.documents.answer_page(&api, &parts).await,
         Found::OtherMethods(allowed) => Err(not_allowed(&method, &allowed)),
-        Found::Nothing => {
-            let shown = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
-            Err(Problem::new(404, format!("There is nothing at {shown}.")))
-        }
+        Found::Nothing => Err(nothing_at(parts.uri.path())),
     };
-    answer.unwrap_or_else(IntoResponse::into_response)
+    answer.unwrap_or_else(|problem| problem.respond(request::accepted(&parts.headers)))
+}
+
+fn nothing_at(path: &str) -> Problem {
+    Problem::new(404, format!("There is nothing at {}.", percent_decode_str(path).decode_utf8_lossy()))
 }
 
 /// The management endpoints are only read.
-async fn only_get(request: Request) -> Problem {
-    not_allowed(request.method(), &["GET", "HEAD"])
+async fn only_get(request: Request) -> Response {
+    not_allowed(request.method(), &["GET", "HEAD"]).respond(request::accepted(request.headers()))
 }
 
 fn not_allowed(method: &Method, allowed: &[&str]) -> Problem {

@@ -2,18 +2,22 @@
 //! Must not decide anything that a layer below can decide.
 
 mod connections;
+mod tls;
 
-use crate::api::{self, Api, Endpoints};
+use self::connections::{Bounded, connection_limit};
+use self::tls::Certificate;
+use crate::api::{self, Api, Documentation, Endpoints};
+use crate::auth::{AuthError, Authenticator};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::route::table::TableFault;
 use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, Route};
 use crate::runner::{self, Ids, LoadedRoute, Runner};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, LoadError, Loader, WasmEngine};
-use axum_server::Handle;
-use connections::{Bounded, connection_limit};
+use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -54,9 +58,15 @@ pub enum AppError {
         /// The system's words.
         error: std::io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("TLS is not possible: {0}")]
+    Tls(String),
     /// Routes that cannot stand beside each other.
     #[error(transparent)]
-    Routes(#[from] crate::route::table::TableFault),
+    Routes(#[from] TableFault),
+    /// Authentication cannot be had as configured.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The server broke.
     #[error("the server broke: {0}")]
     Serve(std::io::Error),
@@ -92,6 +102,9 @@ pub struct App {
     store: Arc<dyn Store>,
     api: Api,
     listener: TcpListener,
+    authenticator: Authenticator,
+    certificate: Option<Certificate>,
+    connections: u32,
     grace: Duration,
     /// Kept so that the engine goes last.
     _engine: Arc<WasmEngine>,
@@ -126,11 +139,31 @@ pub fn load(routes: &[Arc<Route>], engine: &Arc<WasmEngine>, cache: &Cache) -> R
 
 fn load_route(route: &Arc<Route>, loader: &mut Loader<'_>) -> Result<LoadedRoute, LoadError> {
     let executor = Arc::new(loader.route(route)?);
+    let description = loader.description(&route.component)?;
     let ids = match &route.id {
         IdRule::Scheme(scheme) => Ids::Scheme(*scheme),
         IdRule::Component(file) => Ids::Guest(Arc::new(loader.ids(file)?)),
     };
-    Ok(LoadedRoute { route: Arc::clone(route), executor, ids })
+    Ok(LoadedRoute { route: Arc::clone(route), executor, ids, description })
+}
+
+/// The endpoints of a configuration whose components are loaded.
+///
+/// # Errors
+/// When two of them cannot stand beside each other.
+pub fn endpoints(config: &Config, loaded: &[Arc<LoadedRoute>]) -> Result<Endpoints, TableFault> {
+    let openapi = config.openapi.clone();
+    let documentation = Documentation {
+        path: openapi.path,
+        ui: openapi.ui,
+        scheme: openapi.auth,
+        info: openapi.info,
+        schema_names: openapi.schema_names,
+        // The page asks whoever served it, so that one comes too.
+        servers: config.server.public_url.iter().flat_map(|url| [url.clone(), "/".to_owned()]).collect(),
+        auth: config.auth.clone(),
+    };
+    Endpoints::new(loaded, &config.task_routes, documentation)
 }
 
 impl App {
@@ -141,7 +174,11 @@ impl App {
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let address = config.server.listen;
         let listener = listen(address).map_err(|error| AppError::Listen { address, error })?;
-        let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
+        let certificate = match &config.server.tls {
+            Some(files) => Some(Certificate::load(files).await.map_err(AppError::Tls)?),
+            None => None,
+        };
+        let routes = config.routes.clone();
         let loading = tokio::task::spawn_blocking(move || {
             let engine = WasmEngine::start()?;
             let loaded = load(&routes, &engine, &cache()?)?;
@@ -157,13 +194,22 @@ impl App {
             retention: config.store.retention,
             retention_failed: config.store.retention_failed,
         });
-        let endpoints = Endpoints::new(&loaded, &task_routes)?;
+        let endpoints = endpoints(&config, &loaded)?;
+        let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock))?;
         recover(&runner, &loaded).await?;
         loaded.iter().for_each(|route| route.executor.prepare());
-        let options =
-            api::Options { public_url: config.server.public_url.clone(), body_limit: config.server.body_limit };
-        let api = Api::new(options, runner.clone(), endpoints);
-        Ok(Self { runner, store, api, listener, grace: config.server.shutdown_grace, _engine: engine })
+        let server = config.server;
+        let options = api::Options {
+            public_url: server.public_url,
+            tls: server.tls.is_some(),
+            body_limit: server.body_limit,
+            cors: server.cors,
+            rate_limit: server.rate_limit,
+            admin: config.admin,
+        };
+        let api = Api::new(options, runner.clone(), authenticator.clone(), endpoints);
+        let (grace, connections) = (server.shutdown_grace, server.connections);
+        Ok(Self { runner, store, api, authenticator, listener, certificate, connections, grace, _engine: engine })
     }
 
     /// The address that it listens at.
@@ -174,6 +220,15 @@ impl App {
         self.listener.local_addr().map_err(AppError::Serve)
     }
 
+    /// The URL at which it listens.
+    ///
+    /// # Errors
+    /// As [`Self::address`].
+    pub fn base_url(&self) -> Result<String, AppError> {
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.address()?))
+    }
+
     /// Serves until the first signal, then drains: new requests get 503, running tasks have their grace, which a second
     /// signal ends; what is left is stopped and recorded, and the store is closed last.
     ///
@@ -181,14 +236,19 @@ impl App {
     /// [`AppError::Serve`].
     pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
         let handle = Handle::new();
-        let mut server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
-        // HTTP/1.1 only: in the clear nobody negotiates HTTP/2, and waiting for its preface has no time limit.
-        let mut http = server.http_builder().clone().http1_only();
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(HEAD_BYTES);
-        *server.http_builder() = http;
-        let server = server.acceptor(Bounded::new(connection_limit()));
+        let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
+        let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
-        let mut serving = tokio::spawn(server.serve(self.api.router().into_make_service()));
+        let refreshing = tokio::spawn(self.authenticator.refresh());
+        let bounded = Bounded::new(connection_limit(self.connections));
+        let (mut serving, watching) = match self.certificate {
+            None => (tokio::spawn(limited(server.acceptor(bounded)).serve(service)), None),
+            Some(certificate) => {
+                let server = limited(server.acceptor(certificate.acceptor().acceptor(bounded)));
+                let serving = tokio::spawn(server.serve(service));
+                (serving, Some(tokio::spawn(certificate.watch())))
+            }
+        };
         let mut served = None;
         tokio::select! {
             () = signals.next() => tracing::info!("shutting down: running tasks have {:?}", self.grace),
@@ -211,10 +271,20 @@ impl App {
             None => serving.await,
         };
         drop(sweeping.await);
+        [Some(refreshing), watching].into_iter().flatten().for_each(|endless| endless.abort());
         self.store.close().await;
         tracing::info!("shut down");
         served.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(AppError::Serve)
     }
+}
+
+/// The server with its limits on what clients may send before they are known. HTTP/1.1 only: waiting for the preface of
+/// HTTP/2 has no time limit.
+fn limited<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
+    let mut http = server.http_builder().clone().http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_LIMIT).max_buf_size(HEAD_BYTES);
+    *server.http_builder() = http;
+    server
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -238,21 +308,21 @@ async fn recover(runner: &Runner, loaded: &[Arc<LoadedRoute>]) -> Result<(), Sto
 
 /// Lines for whoever started the server: where it is, what it serves, what to try.
 #[must_use]
-pub fn welcome(address: SocketAddr, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> String {
-    let mut lines = vec![format!("sandpool {} listening on http://{address}", env!("CARGO_PKG_VERSION"))];
+pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> String {
+    let mut lines = vec![format!("sandpool {} listening on {base}", env!("CARGO_PKG_VERSION"))];
     let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
     lines.extend(routes.iter().map(|route| {
         let component = route.component.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         format!("  {:<6} {:<width$}  {component}", route.method, route.path)
     }));
     lines.extend(task_routes.iter().flat_map(|task_route| {
-        let method = task_route.operation.method();
+        let method = task_route.operation.methods().first().copied().unwrap_or_default();
         task_route.patterns().into_iter().map(move |pattern| format!("  {method:<6} {pattern}"))
     }));
     if let Some(route) = routes.iter().find(|route| !route.path.contains('{')) {
         lines.push("Try:".into());
-        lines.push(format!("  curl -X {} http://{address}{}", route.method, route.path));
-        lines.push(format!("  curl -X {} http://{address}{} -H 'Prefer: wait=10'", route.method, route.path));
+        lines.push(format!("  curl -X {} {base}{}", route.method, route.path));
+        lines.push(format!("  curl -X {} {base}{} -H 'Prefer: wait=10'", route.method, route.path));
     }
     lines.join("\n")
 }

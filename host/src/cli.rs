@@ -2,7 +2,9 @@
 //! Must not do any work itself.
 
 mod check;
+mod hash;
 mod inspect;
+mod openapi;
 mod run;
 mod serve;
 
@@ -36,6 +38,10 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Shows what a component imports and exports, its world, digest and size
     Inspect(inspect::Arguments),
+    /// Makes what a configuration stores of a password or an API key, which is read from standard input
+    Hash(hash::Arguments),
+    /// Prints the OpenAPI document of a configuration
+    Openapi(openapi::Arguments),
     /// Compiles one component from standard input into a file, within limits (used by the server itself)
     #[command(name = crate::wasm::COMPILE_COMMAND, hide = true)]
     CompileWorker {
@@ -81,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Hash(arguments) => hash::hash(&arguments),
+        Command::Openapi(arguments) => openapi::openapi(&arguments),
         Command::CompileWorker { .. } => Ok(Ending::Ok),
     };
     match ended {

@@ -8,7 +8,6 @@ mod json;
 mod node;
 mod raw;
 mod reader;
-mod scalar;
 mod toml;
 mod units;
 mod validate;
@@ -16,18 +15,25 @@ mod values;
 mod yaml;
 
 #[cfg(test)]
+mod auth_tests;
+#[cfg(test)]
+mod surface_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::fault::{Fault, Faults};
 pub use crate::store::StoreUrl;
 
 use self::fault::{Place, Sink};
+use crate::api::openapi::{Info, SchemaNames};
+pub use crate::api::{Admin, RateLimit};
+use crate::auth;
 use crate::route::Route;
 use crate::route::task_route::TaskRoute;
 use crate::value::Json;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +58,36 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// The endpoints that get and stop tasks.
     pub task_routes: Vec<TaskRoute>,
+    /// Users, and the schemes by which callers prove who they are.
+    pub auth: auth::Settings,
+    /// Who may call the management endpoints; `None`: whoever is on this machine.
+    pub admin: Option<Admin>,
+    /// The documentation.
+    pub openapi: OpenApi,
+}
+
+/// `openapi:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenApi {
+    /// Where the document is; `None`: nowhere.
+    pub path: Option<String>,
+    /// Where the page is that shows it; `None`: nowhere.
+    pub ui: Option<String>,
+    /// The authentication scheme of both; `None`: open to everybody.
+    pub auth: Option<Arc<str>>,
+    /// Whose API it is.
+    pub info: Info,
+    /// The names of the schemas that clients meet most.
+    pub schema_names: SchemaNames,
+}
+
+impl OpenApi {
+    /// What is reached under which path pattern, all of it by GET.
+    #[must_use]
+    pub fn patterns(&self) -> Vec<String> {
+        let page = self.ui.iter().flat_map(|path| [path.clone(), format!("{}/{{*file}}", path.trim_end_matches('/'))]);
+        self.path.iter().cloned().chain(page).collect()
+    }
 }
 
 /// `server:`
@@ -59,12 +95,29 @@ pub struct Config {
 pub struct Server {
     /// The address to listen at.
     pub listen: SocketAddr,
+    /// What connections are encrypted with; `None`: they are not.
+    pub tls: Option<Tls>,
     /// The base of URLs in answers, without a trailing slash; `None`: made of the request's `Host`.
     pub public_url: Option<String>,
     /// The most bytes of a request's body.
     pub body_limit: usize,
+    /// The most connections at once; fewer when the system allows fewer open files.
+    pub connections: u32,
+    /// Web pages of these origins may call: `*`, or origins such as `https://app.example.com`.
+    pub cors: Vec<String>,
+    /// How many tasks a caller may submit; `None`: as many as there is room for.
+    pub rate_limit: Option<RateLimit>,
     /// How long running tasks may go on after a shutdown was asked for.
     pub shutdown_grace: Duration,
+}
+
+/// `server.tls:`, both as PEM
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The file with the certificate, and those between it and a root.
+    pub certificate: PathBuf,
+    /// The file with its private key.
+    pub key: PathBuf,
 }
 
 /// `store:`

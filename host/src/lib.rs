@@ -3,14 +3,17 @@
 
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod clock;
+pub mod codec;
 pub mod config;
 pub mod executor;
 pub mod ids;
 pub mod principal;
 pub mod route;
 pub mod runner;
+pub mod schema;
 pub mod store;
 pub mod task;
 pub mod telemetry;

@@ -4,7 +4,9 @@
 pub mod table;
 pub mod task_route;
 
+use crate::codec::Format;
 use crate::ids::IdScheme;
+use crate::task::access::{Allowed, Permission};
 use crate::value::Json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,6 +131,18 @@ pub struct Route {
     pub id: IdRule,
     /// Further attempts.
     pub retry: Retry,
+    /// The formats of its answers; the first is the default. Never empty.
+    pub responses: Vec<Format>,
+    /// The authentication scheme that a caller must pass; `None`: open to everybody.
+    pub auth: Option<Arc<str>>,
+    /// Who may call it; nobody named: whoever passes `auth`.
+    pub access: Allowed,
+    /// Who may read and stop its tasks, beside each task's owner.
+    pub permission: Permission,
+    /// What it does, in a line, for the documentation; its component may say it too.
+    pub summary: Option<String>,
+    /// The headings under which the documentation has it.
+    pub tags: Vec<String>,
 }
 
 /// The name of a route that configures none: `__Put_orders_{id}__` of `PUT /orders/{id}`.

@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::executor::{Executor, IdGenerator};
 use crate::ids::{IdScheme, TaskId};
 use crate::route::Route;
-use crate::store::{Store, StoreError};
+use crate::schema::Description;
+use crate::store::{Page, Search, Store, StoreError};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
@@ -57,6 +58,8 @@ pub struct LoadedRoute {
     pub executor: Arc<dyn Executor>,
     /// Names its tasks.
     pub ids: Ids,
+    /// What its component says about itself.
+    pub description: Option<Arc<Description>>,
 }
 
 /// Where a route's task ids come from.
@@ -141,6 +144,20 @@ impl Runner {
             }
         }
         self.get(id).await
+    }
+
+    /// One page of the tasks that match a query; of those that run, with the progress and log as they stand now.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the query is too broad for its order.
+    pub async fn search(&self, search: Search) -> Result<Page, StoreError> {
+        let runner = self.clone();
+        let live: crate::store::search::Live = Arc::new(move |task: &mut Task| {
+            let live = runner.0.board.find(&task.id).filter(|_| !task.state.is_final())?;
+            task.progress = live.reached();
+            Some(live.log_lines())
+        });
+        self.0.options.store.search(Search { live: Some(live), ..search }).await
     }
 
     /// Stops the task hard. When this answers, its instance is gone and its end is recorded.

@@ -1,6 +1,7 @@
 //! Owns the seam to durable storage: what a store must do, whichever database it is.
 //! Must not know who runs tasks or how clients see them; SQL stays in the modules below.
 
+pub mod search;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -12,9 +13,11 @@ use crate::clock::Timestamp;
 pub use crate::executor::MAX_VALUE;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
-use crate::task::{Ending, Task};
+use crate::task::{Ending, Invocation, Task};
 use crate::value::Json;
 use futures_util::future::BoxFuture;
+pub use search::{Page, Reader, Search};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// What went wrong in a store.
@@ -29,6 +32,9 @@ pub enum StoreError {
     /// The operation failed, and is not known to be on disk.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// A search in an order that no index has met more tasks than its budget allows.
+    #[error("too many tasks to order them by `{0}`: add conditions, or order by `CreationTime`")]
+    TooBroad(&'static str),
 }
 
 /// What every store operation answers.
@@ -47,6 +53,44 @@ pub struct Claim {
     pub slot: Arc<str>,
 }
 
+/// What makes a repeated submission the same one: the caller's `Idempotency-Key`, within its user and route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The user; `None` is everybody without a name, who share their keys.
+    pub user: Option<String>,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The key.
+    pub key: String,
+    /// Stands for the payload: a repetition has the same.
+    pub digest: [u8; 32],
+}
+
+impl Submission {
+    /// The submission of an invocation: its payload is the method, the path's parameters, the query and the input.
+    #[must_use]
+    pub fn of(invocation: &Invocation, route: Arc<str>, key: String) -> Self {
+        let request = &invocation.request;
+        let place = (&request.method, &request.path_parameters, &request.query);
+        let place = serde_json::to_vec(&place).unwrap_or_default();
+        // JSON cannot hold a NUL: it parts the two.
+        let digest = Sha256::new().chain_update(place).chain_update([0]).chain_update(invocation.input.as_str());
+        let user = invocation.user.as_ref().map(|user| user.id.clone());
+        Self { user, route, key, digest: digest.finalize().into() }
+    }
+}
+
+/// What became of a submission with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// The task is stored.
+    New,
+    /// It was submitted before, as this task; nothing was stored.
+    Same(TaskId),
+    /// The key was used before, with another payload; nothing was stored.
+    Conflict,
+}
+
 /// How many finished tasks a purge removes at most in one go, so that it never holds up other writes.
 pub const PURGE_BATCH: u32 = 500;
 /// The most bytes of a shared variable's name; it has at least one.
@@ -59,6 +103,11 @@ pub const MAX_VARIABLES: u32 = 10_000;
 pub trait Store: Send + Sync + 'static {
     /// Stores a new task (state NotStarted, attempt 0).
     fn insert(&self, task: &Task) -> Answer<'_, ()>;
+    /// Stores a new task unless its submission is known, in one step: of many at once with the same key, one is stored.
+    /// The key is known as long as the task is kept.
+    fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted>;
+    /// What [`Store::insert_once`] would answer now; never `New`, but `None`.
+    fn submitted(&self, submission: Submission) -> Answer<'_, Option<Submitted>>;
     /// Starts an attempt: state Running, attempt + 1, `started` kept if set, `due` cleared. `false`: the fence held it back, or it has ended.
     fn claim(&self, claim: Claim) -> Answer<'_, bool>;
     /// Ends a task whose stored attempt is `attempt` and which has not ended. `false`: the fence held it back.
@@ -69,6 +118,8 @@ pub trait Store: Send + Sync + 'static {
     fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>>;
     /// A task's captured log as JSON lines; empty before its end and when nothing was logged. `None`: no such task.
     fn log(&self, id: &TaskId) -> Answer<'_, Option<String>>;
+    /// The next page of the tasks that match a query and may be read, in its order.
+    fn search(&self, search: Search) -> Answer<'_, Page>;
     /// Every task that has not ended, in the order in which they were inserted.
     fn open_tasks(&self) -> Answer<'_, Vec<Task>>;
     /// Removes up to [`PURGE_BATCH`] tasks that ended before these moments: Completed ones by the first, others by the second. Answers how many;

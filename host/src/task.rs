@@ -1,15 +1,18 @@
 //! Owns the task record: what is known of one request from its submission to its end.
 //! Must not know who stores it, who runs it, or how a client sees it.
 
+pub mod access;
 pub mod ending;
 pub mod log;
 pub mod progress;
+pub mod query;
 pub mod state;
 
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
 use crate::principal::Principal;
 use crate::value::Json;
+use access::Permission;
 use ending::Outcome;
 use serde::{Deserialize, Serialize};
 use state::{Event, IllegalTransition, State};
@@ -53,6 +56,8 @@ pub struct Task {
     pub state: State,
     /// Whether a client may stop it.
     pub cancellable: bool,
+    /// Who may read and stop it; `None`: everybody.
+    pub permission: Option<Arc<Permission>>,
     /// When the request came.
     pub created: Timestamp,
     /// When it is aborted at the latest.
@@ -113,6 +118,7 @@ impl Task {
             name,
             state: State::NotStarted,
             cancellable: true,
+            permission: None,
             created,
             expires: None,
             started: None,

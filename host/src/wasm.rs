@@ -6,6 +6,7 @@ mod cache;
 mod compile;
 mod component;
 mod control;
+mod describe;
 mod engine;
 mod generator;
 mod imports;

@@ -57,6 +57,10 @@ fn route(name: &str) -> Arc<Route> {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        responses: Vec::new(),
+        auth: None,
+        access: Default::default(),
+        permission: Default::default(),
     })
 }
 

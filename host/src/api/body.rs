@@ -2,7 +2,8 @@
 //! Must not know what the body is for.
 
 use super::problem::Problem;
-use crate::value::{Json, JsonFault};
+use crate::codec::{self, Format, Incoming};
+use crate::value::Json;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -17,9 +18,8 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Json,
     if bytes.is_empty() {
         return Ok(Json::null());
     }
-    check_type(headers)?;
-    let text = String::from_utf8(bytes).map_err(|error| Problem::malformed(&not_utf8(&error)))?;
-    Json::parse(text).map_err(|fault| Problem::malformed(&fault))
+    let incoming = incoming_of(headers)?;
+    codec::decode(incoming, &bytes).map_err(|fault| Problem::malformed(&fault))
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
@@ -40,32 +40,7 @@ fn too_large(limit: usize) -> Problem {
 }
 
 /// RFC 9110 §8.3: without a type the server may guess, and JSON is what it reads.
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let value = value.to_str().unwrap_or("");
-    let essence = value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    // RFC 6839 §3.1: `+json` types are JSON.
-    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
-        return Ok(());
-    }
-    Err(Problem::new(415, format!("Bodies of type `{essence}` are not read here. Send `application/json`.")))
-}
-
-fn not_utf8(error: &std::string::FromUtf8Error) -> JsonFault {
-    let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-    let lines = good.split(|byte| *byte == b'\n');
-    let last = lines.clone().next_back().map_or(0, <[u8]>::len);
-    JsonFault { line: lines.count(), column: last + 1, message: "the bytes are not UTF-8".into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_bad_byte_is_named() {
-        let error = String::from_utf8(b"{\n \"a\": \"\xff\"".to_vec()).expect_err("no UTF-8");
-        let fault = not_utf8(&error);
-        assert_eq!((fault.line, fault.column), (2, 8));
-    }
+fn incoming_of(headers: &HeaderMap) -> Result<Incoming, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Incoming::Format(Format::Json)) };
+    codec::incoming(value.to_str().unwrap_or("")).map_err(|unread| Problem::new(415, format!("{unread}.")))
 }

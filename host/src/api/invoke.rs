@@ -1,10 +1,12 @@
 //! Owns invoking a route: a request becomes a task and is answered at once, or after the wait that it asks for.
 //! Must not know how tasks run.
 
+use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, Endpoints, body, request, tasks};
 use crate::runner::LoadedRoute;
 use crate::task::Invocation;
+use crate::value::Json;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -23,14 +25,27 @@ pub async fn invoke(
     body: Body,
 ) -> Result<Response, Problem> {
     let options = &api.0.options;
+    let route = &loaded.route;
+    let caller = Caller::admit(api, route.auth.as_deref(), &route.responses, parts).await?;
+    let admitted = caller.principal.as_ref().is_some_and(|principal| route.access.admits(principal));
+    if !route.access.is_empty() && !admitted {
+        return Err(Problem::new(403, "You may not call this route."));
+    }
+    let rate = match &api.0.limiter {
+        Some(limiter) => Some(limiter.take(&caller.bucket(parts))?),
+        None => None,
+    };
+    let key = request::idempotency_key(&parts.headers)?;
     if api.0.runner.is_draining() {
         return Err(crate::runner::SubmitError::Draining.into());
     }
-    let base = request::base_url(options.public_url.as_deref(), &parts.headers)?;
+    let base = request::base_url(options, &parts.headers)?;
     let input = body::read(&parts.headers, body, options.body_limit).await?;
-    let seen = request::for_guests(&base, &loaded.route.method, &parts.uri, &parts.headers, path_parameters);
-    let invocation = Arc::new(Invocation { input, request: seen, user: None });
-    let mut task = api.0.runner.submit(loaded, invocation).await?;
+    check(loaded, &input)?;
+    let (method, headers) = (&route.method, &parts.headers);
+    let seen = request::for_guests(&base, method, &parts.uri, headers, path_parameters, &api.0.authenticator);
+    let invocation = Arc::new(Invocation { input, request: seen, user: caller.principal });
+    let mut task = api.0.runner.submit(loaded, invocation, key).await?;
     let location = api.location(endpoints, &base, task.id.as_str());
     let wait = request::wait_preference(&parts.headers);
     if let Some(longest) = wait {
@@ -40,8 +55,11 @@ pub async fn invoke(
         }
     }
     let ended = wait.filter(|_| task.state.is_final());
-    let mut response = tasks::show(if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED }, &task);
+    let status = if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = tasks::show(status, &task, caller.answer);
+    tracing::Span::current().record("task", task.id.as_str());
     let fields = response.headers_mut();
+    fields.extend(rate.into_iter().flatten());
     if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
         fields.insert(header::LOCATION, location);
     }
@@ -54,4 +72,11 @@ pub async fn invoke(
         None => drop(fields.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
     }
     Ok(response)
+}
+
+/// The input against what the component says that it takes.
+fn check(loaded: &LoadedRoute, input: &Json) -> Result<(), Problem> {
+    let schema = loaded.description.as_ref().and_then(|description| description.input_schema.as_ref());
+    let Some(schema) = schema else { return Ok(()) };
+    schema.validate(input).map_err(Problem::invalid)
 }

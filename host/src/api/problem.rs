@@ -1,9 +1,13 @@
 //! Owns how errors look: problem details (RFC 9457), in words for clients. Must not tell them what only operators
 //! may know: that is logged.
 
+use crate::auth::{Refusal, RefusalKind};
+use crate::codec::{DecodeFault, Format, encode_problem, negotiate_problem};
 use crate::runner::{StopError, SubmitError};
+use crate::schema::SchemaFault;
 use crate::store::StoreError;
-use crate::value::JsonFault;
+use crate::task::query::QueryFault;
+use crate::value::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -25,6 +29,8 @@ struct Document {
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<SchemaFault>,
 }
 
 impl Problem {
@@ -32,7 +38,14 @@ impl Problem {
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         let known = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let title = known.canonical_reason().unwrap_or("Error");
-        let document = Document { title, status: known.as_u16(), detail: detail.into(), line: None, column: None };
+        let document = Document {
+            title,
+            status: known.as_u16(),
+            detail: detail.into(),
+            line: None,
+            column: None,
+            errors: Vec::new(),
+        };
         Self { document, headers: Vec::new() }
     }
 
@@ -48,28 +61,42 @@ impl Problem {
     }
 
     /// A body that is malformed at this place.
-    pub fn malformed(fault: &JsonFault) -> Self {
-        let mut problem = Self::new(400, format!("The body is no JSON that can be read: {fault}."));
+    pub fn malformed(fault: &DecodeFault) -> Self {
+        let mut problem = Self::new(400, format!("The body is no {} that can be read: {fault}.", fault.incoming));
         problem.document.line = Some(fault.line);
         problem.document.column = Some(fault.column);
         problem
     }
+
+    /// An input that is not what the route takes, in these places.
+    pub fn invalid(faults: Vec<SchemaFault>) -> Self {
+        let mut problem = Self::new(422, "The input does not match the route's schema; `errors` names each fault.");
+        problem.document.errors = faults;
+        problem
+    }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// The answer, in the format that the client likes best: an error is never refused for its format.
+    pub fn respond<'a>(self, accepted: impl IntoIterator<Item = &'a str>) -> Response {
+        let answer = negotiate_problem(accepted, &Format::ALL);
         let status = StatusCode::from_u16(self.document.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.document).unwrap_or_default();
-        let mut response = (status, body).into_response();
-        let json = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        response.headers_mut().extend(self.headers);
+        let document = Json::from_serialize(&self.document).unwrap_or_else(|_| Json::null());
+        let mut response = (status, encode_problem(answer.format, &document)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
+        // Several challenges are several fields.
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
         response
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::TooBroad(_) = error {
+            return Self::new(422, format!("{error}."));
+        }
         tracing::error!("{error}");
         Self::new(503, "The task store does not answer. Try again.").retry_after(1)
     }
@@ -83,6 +110,7 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::QueueFull { .. } => Self::new(429, format!("The queue is full: {error}.")).retry_after(1),
             SubmitError::BodiesFull => Self::new(429, format!("There is no room: {error}.")).retry_after(1),
+            SubmitError::KeyReused => Self::new(422, format!("The submission was refused: {error}.")),
             SubmitError::IdTaken(_) => Self::new(409, format!("The generated id is taken: {error}.")),
             SubmitError::IdGenerator(why) => {
                 tracing::error!("id generator: {why}");
@@ -106,5 +134,28 @@ impl From<StopError> for Problem {
         let mut letters = text.chars();
         let first = letters.next().map(|first| first.to_ascii_uppercase());
         Self::new(status, format!("{}{}.", first.unwrap_or_default(), letters.as_str()))
+    }
+}
+
+impl From<QueryFault> for Problem {
+    fn from(fault: QueryFault) -> Self {
+        Self::new(400, format!("{}.", fault.message))
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        tracing::info!("a caller was not let in: {}", refusal.reason);
+        match refusal.kind {
+            RefusalKind::Busy => Self::new(503, "Too many passwords are being checked. Try again.").retry_after(1),
+            RefusalKind::Unavailable => {
+                Self::new(503, "The keys that tokens are verified with cannot be had now. Try again.").retry_after(5)
+            }
+            RefusalKind::Unauthenticated => {
+                let problem = Self::new(401, "Valid credentials are needed here.");
+                let challenges = refusal.challenges.iter().filter_map(|text| HeaderValue::try_from(text).ok());
+                challenges.fold(problem, |problem, text| problem.with_header(header::WWW_AUTHENTICATE, text))
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Owns what is taken out of a request besides its body: URLs, ids, preferences, and the request as guests see it.
 //! Must not answer anything.
 
+use super::Options;
 use super::problem::Problem;
+use crate::auth::Authenticator;
 use crate::route::task_route::{IdPlace, TaskRoute};
 use crate::task;
 use axum::http::uri::Authority;
@@ -11,19 +13,24 @@ use std::time::Duration;
 /// The longest time that a request may ask to wait for a task's end.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// Fields that carry credentials: guests never see them.
+/// Fields that carry credentials whatever is configured: guests never see them.
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
+/// The values of `Accept`.
+pub fn accepted(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok())
+}
+
 /// The base of URLs in answers: what is configured, else what the client called.
-pub fn base_url(public_url: Option<&str>, headers: &HeaderMap) -> Result<String, Problem> {
-    if let Some(url) = public_url {
-        return Ok(url.to_owned());
+pub fn base_url(options: &Options, headers: &HeaderMap) -> Result<String, Problem> {
+    if let Some(url) = &options.public_url {
+        return Ok(url.clone());
     }
     // RFC 9112 §3.2: one valid Host field, which has no user information (RFC 9110 §4.2.4).
     let mut hosts = headers.get_all(header::HOST).into_iter();
     let host = hosts.next().and_then(|host| host.to_str().ok()).filter(|host| !host.contains('@'));
     match (host.and_then(|host| host.parse::<Authority>().ok()), hosts.next()) {
-        (Some(authority), None) => Ok(format!("http://{authority}")),
+        (Some(authority), None) => Ok(format!("{}://{authority}", if options.tls { "https" } else { "http" })),
         _ => Err(Problem::new(400, "The request needs exactly one valid `Host` header field.")),
     }
 }
@@ -35,14 +42,27 @@ pub fn for_guests(
     uri: &Uri,
     headers: &HeaderMap,
     path_parameters: Vec<(String, String)>,
+    authenticator: &Authenticator,
 ) -> task::Request {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let visible = headers.iter().filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()));
+    let is_credential = |name: &str| CREDENTIALS.contains(&name) || authenticator.hides_header(name);
+    let visible = headers.iter().filter(|(name, _)| !is_credential(name.as_str()));
+    let mut query = query(uri);
+    let all = query.len();
+    query.retain(|(name, _)| !authenticator.hides_query(name));
+    let path = match uri.path_and_query() {
+        // A credential in the query must not be kept in the URL either.
+        Some(_) if query.len() < all => {
+            let mut shown = form_urlencoded::Serializer::new(String::new());
+            format!("{}?{}", uri.path(), shown.extend_pairs(&query).finish()).trim_end_matches('?').to_owned()
+        }
+        Some(path) => path.as_str().to_owned(),
+        None => "/".to_owned(),
+    };
     task::Request {
         method: method.to_owned(),
         url: format!("{base}{path}"),
         path_parameters,
-        query: query(uri),
+        query,
         headers: visible
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect(),
@@ -68,6 +88,7 @@ pub fn task_id(
         IdPlace::Query => pair(&query(uri)),
         IdPlace::Header => headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned),
         IdPlace::Cookie => cookie(headers, name),
+        IdPlace::Body => None,
     });
     found.ok_or_else(|| {
         let places: Vec<String> = task_route
@@ -78,6 +99,7 @@ pub fn task_id(
                 IdPlace::Query => format!("query parameter `{name}`"),
                 IdPlace::Header => format!("header field `{name}`"),
                 IdPlace::Cookie => format!("cookie `{name}`"),
+                IdPlace::Body => "body".to_owned(),
             })
             .collect();
         Problem::new(400, format!("The request names no task. Give its id as {}.", places.join(" or ")))
@@ -98,6 +120,20 @@ pub fn wait_of_query(uri: &Uri) -> Result<Option<Duration>, Problem> {
         Problem::new(400, format!("The query parameter `wait` must be whole seconds from 0, not `{value}`."))
     })?;
     Ok(Some(Duration::from_secs(seconds.into()).min(LONGEST_WAIT)))
+}
+
+/// The most bytes of an `Idempotency-Key`.
+const LONGEST_KEY: usize = 255;
+
+/// `Idempotency-Key` (IETF draft): a string, in quotes or as it is.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or("").trim().trim_matches('"');
+    if key.is_empty() || key.len() > LONGEST_KEY {
+        let words = format!("`Idempotency-Key` must be 1 to {LONGEST_KEY} visible ASCII characters.");
+        return Err(Problem::new(400, words));
+    }
+    Ok(Some(key.to_owned()))
 }
 
 /// `Prefer: wait=N` (RFC 7240 §4.3); a preference that is not understood is ignored (§2).
@@ -140,7 +176,9 @@ mod tests {
     fn credentials_stay_with_the_host() {
         let mut fields = headers("authorization", "Basic secret");
         fields.insert("x-custom", HeaderValue::from_static("kept"));
-        let seen = for_guests("http://h", "PUT", &Uri::from_static("/a?b=c%20d"), &fields, Vec::new());
+        let nobody = Authenticator::new(Default::default(), std::sync::Arc::new(crate::clock::SystemClock));
+        let uri = Uri::from_static("/a?b=c%20d");
+        let seen = for_guests("http://h", "PUT", &uri, &fields, Vec::new(), &nobody.expect("no schemes"));
         assert_eq!(seen.headers, [("x-custom".to_owned(), "kept".to_owned())]);
         assert_eq!(seen.url, "http://h/a?b=c%20d");
         assert_eq!(seen.query, [("b".to_owned(), "c d".to_owned())]);

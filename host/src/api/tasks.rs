@@ -1,16 +1,21 @@
-//! Owns the task routes: getting and stopping one task.
+//! Owns the task routes for one task: getting and stopping it, and how tasks are answered.
 //! Must not know how a stop is done.
 
+use super::caller::Caller;
 use super::problem::Problem;
 use super::view::AsyncTask;
-use super::{Api, request};
+use super::{Api, etag, request};
+use crate::codec::{Answer, Format, encode};
 use crate::ids::TaskId;
 use crate::route::task_route::{Operation, TaskRoute};
 use crate::runner::StopError;
 use crate::task::Task;
+use crate::value::Json;
+use axum::body::Bytes;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 pub async fn answer(
     api: &Api,
@@ -18,31 +23,66 @@ pub async fn answer(
     parameters: &[(String, String)],
     parts: &Parts,
 ) -> Result<Response, Problem> {
+    let caller = Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?;
     let text = request::task_id(task_route, parameters, &parts.uri, &parts.headers)?;
-    // What can be no id is an id that nobody has.
+    // What can be no id is an id that nobody has; what the caller may not read is one too.
     let id = TaskId::parse(&text).map_err(|_| unknown(&text))?;
+    let task = api.0.runner.get(&id).await?.filter(|task| caller.may_read(task)).ok_or_else(|| unknown(&text))?;
     let task = match task_route.operation {
-        Operation::Get => match request::wait_of_query(&parts.uri)? {
-            Some(longest) => api.0.runner.wait(&id, longest).await?,
-            None => api.0.runner.get(&id).await?,
+        Operation::Stop if !caller.may_write(&task) => {
+            return Err(Problem::new(403, "You may read this task, but not stop it."));
         }
-        .ok_or_else(|| unknown(&text))?,
         Operation::Stop => api.0.runner.stop(&id).await.map_err(|error| match error {
             StopError::Unknown(_) => unknown(&text),
             other => other.into(),
         })?,
+        Operation::Get | Operation::Query => match request::wait_of_query(&parts.uri)? {
+            Some(longest) => api.0.runner.wait(&id, longest).await?.ok_or_else(|| unknown(&text))?,
+            None => task,
+        },
     };
-    Ok(show(StatusCode::OK, &task))
+    let response = match task_route.operation {
+        Operation::Get => {
+            let body = Bytes::from(written(&AsyncTask::from(&*task), "AsyncTask", caller.answer));
+            etag::answer(body.clone(), etag::of(&body), caller.answer.media_type, &parts.headers)
+        }
+        Operation::Stop | Operation::Query => return Ok(show(StatusCode::OK, &task, caller.answer)),
+    };
+    Ok(negotiated(response))
 }
 
 /// A task as an answer.
-pub fn show(status: StatusCode, task: &Task) -> Response {
-    let body = serde_json::to_vec(&AsyncTask::from(task)).unwrap_or_default();
+pub fn show(status: StatusCode, task: &Task, answer: Answer) -> Response {
+    respond(status, written(&AsyncTask::from(task), "AsyncTask", answer), answer)
+}
+
+/// Tasks as an answer.
+pub fn list(status: StatusCode, tasks: &[Task], answer: Answer) -> Response {
+    let views: Vec<AsyncTask<'_>> = tasks.iter().map(AsyncTask::from).collect();
+    respond(status, written(&views, "AsyncTasks", answer), answer)
+}
+
+fn written(views: &impl Serialize, root: &str, answer: Answer) -> Vec<u8> {
+    let json = serde_json::to_vec(views).unwrap_or_default();
+    match answer.format {
+        Format::Json => json,
+        format => {
+            let text = String::from_utf8(json).unwrap_or_default();
+            encode(format, root, &Json::parse(text).unwrap_or_else(|_| Json::null()))
+        }
+    }
+}
+
+fn respond(status: StatusCode, body: Vec<u8>, answer: Answer) -> Response {
     let mut response = (status, body).into_response();
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // A running task changes at any moment.
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
+    negotiated(response)
+}
+
+/// It depends on `Accept`; and a running task changes at any moment, so it is asked for again each time, by its tag.
+fn negotiated(mut response: Response) -> Response {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 

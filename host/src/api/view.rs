@@ -3,6 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::task::Task;
+use crate::task::access::Permission;
 use crate::task::state::State;
 use crate::value::Json;
 use serde::{Serialize, Serializer};
@@ -24,6 +25,8 @@ pub struct AsyncTask<'a> {
     completed_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'a Permission>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_where_whole")]
     progress: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,7 @@ impl<'a> From<&'a Task> for AsyncTask<'a> {
             starting_time: task.started,
             completed_time: task.completed,
             user: task.invocation.user.as_ref().map(|user| user.id.as_str()),
+            permission: task.permission.as_deref(),
             progress: task.progress,
             result: task.result.as_ref(),
             error: task.error.as_deref(),

@@ -11,18 +11,18 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_layer::Layer;
 
-/// The most connections, however many files the system allows.
-const MOST: u64 = 10_000;
 /// Files that are none of a client's: the store, components, pipes to compilers.
 const RESERVED: u64 = 128;
 
-/// Raises the limit of open files as far as the system lets this process, and tells how many connections fit below it.
-pub fn connection_limit() -> usize {
+/// Raises the limit of open files as far as the system lets this process, and tells how many of the wanted connections
+/// fit below it.
+pub fn connection_limit(wanted: u32) -> usize {
+    let most = u64::from(wanted);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.unwrap_or(MOST + RESERVED).min(MOST + RESERVED).max(current.unwrap_or(0));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).map(|()| wanted);
-    let files = raised.ok().or(current).unwrap_or(MOST);
-    usize::try_from(files.saturating_sub(RESERVED).clamp(16, MOST)).unwrap_or(16)
+    let files = maximum.unwrap_or(most + RESERVED).min(most + RESERVED).max(current.unwrap_or(0));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).map(|()| files);
+    let files = raised.ok().or(current).unwrap_or(most);
+    usize::try_from(files.saturating_sub(RESERVED).clamp(16, most.max(16))).unwrap_or(16)
 }
 
 /// Accepts connections up to a number; one more is closed at once, so that those there are keep being served.

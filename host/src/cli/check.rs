@@ -16,6 +16,10 @@ pub struct Arguments {
 pub fn check(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
     let loaded = app::load(&config.routes, &WasmEngine::start()?, &app::cache()?)?;
+    app::endpoints(&config, &loaded)?;
+    for warning in config.auth.warnings() {
+        say(&format!("{}: warning: {warning}", arguments.config.display()));
+    }
     let routes = if loaded.len() == 1 { "route" } else { "routes" };
     say(&format!("{}: ok, {} {routes}", arguments.config.display(), loaded.len()));
     Ok(Ending::Ok)

@@ -10,6 +10,7 @@ use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, State
 use crate::runner::GrantedVariables;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreUrl};
+use crate::task::access::{Allowed, Permission};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::log::{Level, Line};
 use crate::task::progress::{Meter, Step};
@@ -134,6 +135,12 @@ fn route(arguments: &Arguments) -> Route {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        responses: Vec::new(),
+        auth: None,
+        access: Allowed::default(),
+        permission: Permission::default(),
+        summary: None,
+        tags: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
             // A start may take long: it compiles, and takes over what the last run left.
             () = signals.next() => return Ok(Ending::Ok),
         };
-        say(&welcome(app.address()?, &routes, &task_routes));
+        say(&welcome(&app.base_url()?, &routes, &task_routes));
         app.run(signals).await?;
         Ok(Ending::Ok)
     });

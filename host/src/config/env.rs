@@ -14,13 +14,15 @@ pub fn expand(node: &mut Node, lookup: Lookup<'_>, sink: &Sink) {
         Value::List(nodes) => nodes.iter_mut().for_each(|node| expand(node, lookup, sink)),
         Value::Map(entries) => entries.iter_mut().for_each(|entry| expand(&mut entry.node, lookup, sink)),
         Value::Text(text, origin) if text.contains("${") => match expanded(text, lookup) {
-            Ok((new, is_one_variable)) => {
+            Ok(Expanded { text: new, values, is_one }) => {
                 *text = new;
-                *origin = match (is_one_variable, *origin) {
+                *origin = match (is_one, *origin) {
                     (true, Origin::Plain) => Origin::PlainVariable,
                     (true, _) => Origin::QuotedVariable,
-                    (false, origin) => origin,
+                    (false, origin) if values.is_empty() => origin,
+                    (false, _) => Origin::WithVariable,
                 };
+                values.into_iter().for_each(|(name, value)| sink.conceal(name, value));
             }
             Err(message) => {
                 sink.report(node.place, message);
@@ -31,9 +33,19 @@ pub fn expand(node: &mut Node, lookup: Lookup<'_>, sink: &Sink) {
     }
 }
 
-/// The expanded text, and whether the text was nothing but one variable.
-fn expanded(text: &str, lookup: Lookup<'_>) -> Result<(String, bool), String> {
-    let (mut out, mut rest, mut is_one_variable) = (String::new(), text, false);
+/// A text whose variables were replaced.
+#[derive(Debug, PartialEq, Eq)]
+struct Expanded {
+    text: String,
+    /// What came from the environment, by name.
+    values: Vec<(String, String)>,
+    /// Whether the text was nothing but one variable.
+    is_one: bool,
+}
+
+fn expanded(text: &str, lookup: Lookup<'_>) -> Result<Expanded, String> {
+    let (mut out, mut rest, mut is_one) = (String::new(), text, false);
+    let mut values = Vec::new();
     while let Some((before, after)) = rest.split_once("${") {
         if let Some(before) = before.strip_suffix('$') {
             out.push_str(before);
@@ -44,16 +56,19 @@ fn expanded(text: &str, lookup: Lookup<'_>) -> Result<(String, bool), String> {
         let Some((variable, after)) = after.split_once('}') else {
             return Err(format!("`{}`: expected a `}}` after `${{`; write `$${{` for a literal `${{`", excerpt(text)));
         };
-        is_one_variable = before.is_empty() && after.is_empty() && rest.len() == text.len();
+        is_one = before.is_empty() && after.is_empty() && rest.len() == text.len();
         out.push_str(before);
-        out.push_str(&value_of(variable, lookup)?);
+        let (name, value) = value_of(variable, lookup)?;
+        out.push_str(&value);
+        values.push((name.to_owned(), value));
         rest = after;
     }
     out.push_str(rest);
-    Ok((out, is_one_variable))
+    Ok(Expanded { text: out, values, is_one })
 }
 
-fn value_of(variable: &str, lookup: Lookup<'_>) -> Result<String, String> {
+/// The variable's name and value.
+fn value_of<'a>(variable: &'a str, lookup: Lookup<'_>) -> Result<(&'a str, String), String> {
     let (name, default) = match variable.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (variable, None),
@@ -62,18 +77,21 @@ fn value_of(variable: &str, lookup: Lookup<'_>) -> Result<String, String> {
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        let found = excerpt(variable);
+        let found = excerpt(name);
         return Err(format!("expected the name of an environment variable in `${{…}}`, found `{found}`"));
     }
-    match (lookup(name), default) {
+    let value = match (lookup(name), default) {
         // As in a shell, an empty variable takes the default too.
-        (Some(value), Some(default)) if value.is_empty() => Ok(default.into()),
-        (Some(value), _) => Ok(value),
-        (None, Some(default)) => Ok(default.into()),
+        (Some(value), Some(default)) if value.is_empty() => default.into(),
+        (Some(value), _) => value,
+        (None, Some(default)) => default.into(),
         (None, None) => {
-            Err(format!("the environment variable `{name}` is not set; set it, or write `${{{name}:-default}}`"))
+            return Err(format!(
+                "the environment variable `{name}` is not set; set it, or write `${{{name}:-default}}`"
+            ));
         }
-    }
+    };
+    Ok((name, value))
 }
 
 #[cfg(test)]
@@ -104,7 +122,8 @@ mod tests {
             ("$request.body#/callbackUrl {$url}", "$request.body#/callbackUrl {$url}", false),
         ];
         for (text, value, is_one) in cases {
-            assert_eq!(expanded(text, &lookup), Ok((value.to_owned(), is_one)), "{text}");
+            let found = expanded(text, &lookup).expect(text);
+            assert_eq!((found.text.as_str(), found.is_one), (value, is_one), "{text}");
         }
     }
 

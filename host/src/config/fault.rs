@@ -62,23 +62,43 @@ impl fmt::Display for Faults {
 impl std::error::Error for Faults {}
 
 /// Takes faults from readers that go on after one. Shared, so that nested readers can report in any order.
-#[derive(Debug)]
 pub struct Sink {
     file: String,
     faults: RefCell<Vec<Fault>>,
+    /// Variables and their values, which no fault may show.
+    concealed: RefCell<Vec<(String, String)>>,
 }
+
+/// Shorter values of variables are no secrets, and stand in other words by chance.
+const MIN_CONCEALED: usize = 4;
 
 impl Sink {
     /// No faults yet in the file of this name.
     #[must_use]
     pub fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), faults: RefCell::default() }
+        Self { file: file.to_owned(), faults: RefCell::default(), concealed: RefCell::default() }
+    }
+
+    /// From now on no fault shows this value of a variable.
+    pub fn conceal(&self, name: String, value: String) {
+        if value.len() >= MIN_CONCEALED {
+            self.concealed.borrow_mut().push((name, value));
+        }
+    }
+
+    /// A text with `${NAME}` in place of the values of variables.
+    pub fn without_values(&self, text: &str) -> String {
+        let concealed = self.concealed.borrow();
+        concealed.iter().fold(text.to_owned(), |text, (name, value)| match text.contains(value.as_str()) {
+            true => text.replace(value.as_str(), &format!("${{{name}}}")),
+            false => text,
+        })
     }
 
     /// Takes a fault.
     pub fn report(&self, place: Place, message: impl Into<String>) {
-        let Place { line, column } = place;
-        self.faults.borrow_mut().push(Fault { file: self.file.clone(), line, column, message: message.into() });
+        let (Place { line, column }, message) = (place, self.without_values(&message.into()));
+        self.faults.borrow_mut().push(Fault { file: self.file.clone(), line, column, message });
     }
 
     /// `value`, unless there were faults or there is no value.

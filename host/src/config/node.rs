@@ -2,7 +2,7 @@
 //! Must not know any file format, nor what a configuration may hold.
 
 use super::fault::{Place, Sink};
-use super::scalar;
+use crate::codec::scalar::{self, Scalar};
 use crate::value::Json;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -49,6 +49,8 @@ pub enum Origin {
     PlainVariable,
     /// The same, in quotes (JSON and TOML have no other way): a text, unless a number or a boolean is expected.
     QuotedVariable,
+    /// It holds the value of a variable among other text: a text.
+    WithVariable,
 }
 
 /// A key and its value.
@@ -62,12 +64,25 @@ pub struct Entry {
     pub node: Node,
 }
 
+impl Value {
+    /// What a text is that stands without quotes.
+    #[must_use]
+    pub fn of_plain(text: &str) -> Self {
+        match scalar::resolve(text) {
+            Scalar::Null => Self::Null,
+            Scalar::Bool(value) => Self::Bool(value),
+            Scalar::Number(digits) => Self::Number(digits),
+            Scalar::Text => Self::Text(text.into(), Origin::Plain),
+        }
+    }
+}
+
 impl Node {
     /// The value where something else than a text is expected: variables are what their text reads as.
     #[must_use]
     pub fn typed(&self) -> Cow<'_, Value> {
         match &self.value {
-            Value::Text(text, Origin::PlainVariable | Origin::QuotedVariable) => Cow::Owned(scalar::resolve(text)),
+            Value::Text(text, Origin::PlainVariable | Origin::QuotedVariable) => Cow::Owned(Value::of_plain(text)),
             value => Cow::Borrowed(value),
         }
     }
@@ -81,16 +96,33 @@ impl Node {
         }
     }
 
-    /// The value in the words of a fault: `the number 5`.
+    /// The value in the words of a fault: `the number 5`. What a variable or a URL may hold for few eyes only is not
+    /// shown: faults end up in logs.
     #[must_use]
     pub fn found(&self) -> String {
         match &self.value {
             Value::Null | Value::Faulty => "nothing".into(),
             Value::Bool(value) => format!("`{value}`"),
             Value::Number(digits) => format!("the number {}", excerpt(digits)),
+            Value::Text(_, Origin::PlainVariable | Origin::QuotedVariable) => "the value of a variable".into(),
+            Value::Text(_, Origin::WithVariable) => "a text with the value of a variable".into(),
+            Value::Text(text, _) if text.contains("://") && text.contains('@') => "a URL with a user name".into(),
             Value::Text(text, _) => format!("the text `{}`", excerpt(text)),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
+        }
+    }
+
+    /// What kind of value it is, for faults of values that are secret.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null | Value::Faulty => "nothing",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(..) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
         }
     }
 

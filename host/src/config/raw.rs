@@ -2,10 +2,14 @@
 //! where the file says nothing.
 //! Must not know defaults, or rules between values: `validate` does.
 
+pub mod auth;
+
+use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
 use super::fault::Sink;
 use super::node::{Node, Value};
 use super::reader::{At, Fields, boolean, duration, object, positive, positive_or_none, size, text, whole, word};
 use super::{MAX_INSTANCES, values};
+use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::route::OnLostHost;
 use crate::route::task_route::{IdPlace, Operation};
@@ -16,13 +20,23 @@ use std::time::Duration;
 /// The longest name of a variable, in bytes.
 pub const MAX_NAME: usize = 128;
 const MAX_QUEUE: u32 = 10_000_000;
+const MAX_RATE: u32 = 1_000_000;
+const MAX_CONNECTIONS: u32 = 1_000_000;
 
 const METHODS: [(&str, &str); 5] =
     [("GET", "GET"), ("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")];
 const ON_LOST_HOST: [(&str, OnLostHost); 2] = [("fail", OnLostHost::Fail), ("rerun", OnLostHost::Rerun)];
-const OPERATIONS: [(&str, Operation); 2] = [("get", Operation::Get), ("stop", Operation::Stop)];
-const PLACES: [(&str, IdPlace); 4] =
-    [("path", IdPlace::Path), ("query", IdPlace::Query), ("header", IdPlace::Header), ("cookie", IdPlace::Cookie)];
+const OPERATIONS: [(&str, Operation); 3] =
+    [("get", Operation::Get), ("stop", Operation::Stop), ("query", Operation::Query)];
+const FORMATS: [(&str, Format); 3] =
+    [("application/json", Format::Json), ("application/xml", Format::Xml), ("application/yaml", Format::Yaml)];
+const PLACES: [(&str, IdPlace); 5] = [
+    ("path", IdPlace::Path),
+    ("query", IdPlace::Query),
+    ("header", IdPlace::Header),
+    ("cookie", IdPlace::Cookie),
+    ("body", IdPlace::Body),
+];
 
 /// The whole file.
 pub struct RawConfig {
@@ -40,6 +54,32 @@ pub struct RawConfig {
     pub routes: Vec<RawRoute>,
     /// `task_routes`
     pub task_routes: Option<Vec<RawTaskRoute>>,
+    /// `auth`
+    pub auth: RawAuth,
+    /// `admin`
+    pub admin: Option<RawAdmin>,
+    /// `openapi`
+    pub openapi: RawOpenApi,
+}
+
+/// `openapi`
+pub struct RawOpenApi {
+    /// `path`
+    pub path: Option<At<String>>,
+    /// `ui`
+    pub ui: Option<At<String>>,
+    /// `auth`
+    pub auth: Option<At<String>>,
+    /// `title`
+    pub title: Option<At<String>>,
+    /// `version`
+    pub version: Option<At<String>>,
+    /// `description`
+    pub description: Option<At<String>>,
+    /// `schema_names.task`
+    pub task: Option<At<String>>,
+    /// `schema_names.query`
+    pub query: Option<At<String>>,
 }
 
 /// `server`
@@ -48,12 +88,20 @@ pub struct RawServer {
     pub listen: Option<At<SocketAddr>>,
     /// `open`; true when it is faulty
     pub open: bool,
+    /// `tls`
+    pub tls: Option<RawTls>,
     /// `public_url`
     pub public_url: Option<At<String>>,
     /// `body_limit`
     pub body_limit: Option<At<u64>>,
     /// `shutdown_grace`
     pub shutdown_grace: Option<At<Duration>>,
+    /// `connections`
+    pub connections: Option<At<u32>>,
+    /// `cors`
+    pub cors: Vec<At<String>>,
+    /// `rate_limit.submits_per_second` and `.burst`
+    pub rate_limit: [Option<At<u32>>; 2],
 }
 
 /// `store`
@@ -96,12 +144,24 @@ pub struct RawRoute {
     pub limits: RawLimits,
     /// `pool`
     pub pool: RawPool,
+    /// `responses`
+    pub responses: Option<Vec<At<Format>>>,
     /// `cancellable`
     pub cancellable: Option<At<bool>>,
     /// `id`
     pub id: Option<RawId>,
     /// `retry`
     pub retry: RawRetry,
+    /// `auth` and `access`
+    pub caller: RawCaller,
+    /// `permission.read`
+    pub may_read: RawAllowed,
+    /// `permission.write`
+    pub may_write: RawAllowed,
+    /// `summary`
+    pub summary: Option<At<String>>,
+    /// `tags`
+    pub tags: Vec<At<String>>,
 }
 
 /// The limits of `routes[]`
@@ -152,8 +212,12 @@ pub struct RawTaskRoute {
     pub path: Option<At<String>>,
     /// `in`
     pub places: Option<Vec<At<IdPlace>>>,
+    /// `responses`
+    pub responses: Option<Vec<At<Format>>>,
     /// `id_name`
     pub id_name: Option<At<String>>,
+    /// `auth`
+    pub auth: Option<At<String>>,
 }
 
 /// Reads the root of a file.
@@ -173,6 +237,9 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
         Some(node) => Fields::of(node, "`variables`", sink).map(|variables| variables.values(MAX_NAME)),
     };
     let state = fields.section("state", "`state`").values(MAX_NAME);
+    let auth = auth::auth(fields.section("auth", "`auth`"));
+    let admin = auth::admin(&mut fields);
+    let openapi = openapi(fields.section("openapi", "`openapi`"));
     let routes_node = fields.node("routes");
     if routes_node.is_none_or(|node| node.value == Value::List(Vec::new())) {
         let place = routes_node.map_or(root.place, |node| node.place);
@@ -183,20 +250,47 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let task_routes = fields.maps("task_routes", "a task route").or(fields.has("task_routes").then(Vec::new));
     let task_routes = task_routes.map(|found| found.into_iter().map(task_route).collect());
     fields.finish();
-    Some(RawConfig { server, store, node: name, variables, state, routes, task_routes })
+    Some(RawConfig { server, store, node: name, variables, state, routes, task_routes, auth, admin, openapi })
 }
 
 fn server(mut fields: Fields<'_>) -> RawServer {
     let open = fields.take("open", boolean);
+    let is_limited = fields.has("rate_limit");
+    let mut rate_limit = fields.section("rate_limit", "`server.rate_limit`");
+    let submits = is_limited.then(|| rate_limit.require("submits_per_second", whole(1, MAX_RATE))).flatten();
+    let burst = rate_limit.take("burst", whole(1, MAX_RATE));
+    rate_limit.finish();
     let server = RawServer {
         listen: fields.take("listen", values::listen),
         open: open.map_or(fields.has("open"), |open| open.value),
+        tls: auth::tls(&mut fields),
         public_url: fields.take("public_url", values::public_url),
         body_limit: fields.take("body_limit", size(1 << 10, 64 << 20)),
         shutdown_grace: fields.take("shutdown_grace", duration),
+        connections: fields.take("connections", whole(16, MAX_CONNECTIONS)),
+        cors: fields.list("cors", values::origin).unwrap_or_default(),
+        rate_limit: [submits, burst],
     };
     fields.finish();
     server
+}
+
+fn openapi(mut fields: Fields<'_>) -> RawOpenApi {
+    let mut names = fields.section("schema_names", "`openapi.schema_names`");
+    let (task, query) = (names.take("task", text), names.take("query", text));
+    names.finish();
+    let openapi = RawOpenApi {
+        path: fields.take("path", values::path_or_none),
+        ui: fields.take("ui", values::path_or_none),
+        auth: fields.take("auth", text),
+        title: fields.take("title", text),
+        version: fields.take("version", text),
+        description: fields.take("description", text),
+        task,
+        query,
+    };
+    fields.finish();
+    openapi
 }
 
 fn store(mut fields: Fields<'_>) -> RawStore {
@@ -224,12 +318,36 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let cpu_limit = fields.take("cpu_limit", positive);
     let pool = pool(fields.section("pool", "a route's `pool`"));
     let memory = fields.take("memory", size(64 << 10, 1 << 30));
+    let responses = fields.some("responses", word(&FORMATS, &[]));
     let cancellable = fields.take("cancellable", boolean);
     let id = id(&mut fields);
     let retry = retry(fields.section("retry", "a route's `retry`"));
+    let caller = auth::caller(&mut fields);
+    let (may_read, may_write) = auth::permission(fields.section("permission", "a route's `permission`"));
+    let (summary, tags) = (fields.take("summary", text), names(&mut fields, "tags"));
     fields.finish();
     let limits = RawLimits { timeout, run_timeout, cpu_limit, memory };
-    RawRoute { method, path, name, component, arguments, using, read, write, limits, pool, cancellable, id, retry }
+    RawRoute {
+        method,
+        path,
+        name,
+        component,
+        arguments,
+        using,
+        read,
+        write,
+        limits,
+        pool,
+        cancellable,
+        responses,
+        id,
+        retry,
+        caller,
+        may_read,
+        may_write,
+        summary,
+        tags,
+    }
 }
 
 /// A list of variables' names.
@@ -274,6 +392,8 @@ fn task_route(mut fields: Fields<'_>) -> RawTaskRoute {
         path: fields.require("path", values::task_path),
         places: fields.some("in", word(&PLACES, &[])),
         id_name: fields.take("id_name", values::token),
+        responses: fields.some("responses", word(&FORMATS, &[])),
+        auth: fields.take("auth", text),
     };
     fields.finish();
     task_route

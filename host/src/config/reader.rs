@@ -22,7 +22,6 @@ pub trait Read<T>: Fn(&Node) -> Result<T, String> {}
 impl<T, F: Fn(&Node) -> Result<T, String>> Read<T> for F {}
 
 /// The keys of a map.
-#[derive(Debug)]
 pub struct Fields<'a> {
     sink: &'a Sink,
     /// What the map is, as faults name it: `a route`.
@@ -118,6 +117,28 @@ impl<'a> Fields<'a> {
         node.and_then(|node| Self::of(node, what, self.sink)).unwrap_or_else(|| Self::none(what, self.place, self.sink))
     }
 
+    /// The maps under freely chosen names of the map under `key`.
+    pub fn named(&mut self, key: &'static str, what: &'static str, item: &'static str) -> Vec<(At<String>, Self)> {
+        let sink = self.sink;
+        let Some(fields) = self.node(key).and_then(|node| Self::of(node, what, sink)) else { return Vec::new() };
+        let named = fields.entries.iter().filter_map(|entry| {
+            let name = At { place: entry.place, value: entry.key.clone() };
+            Self::of(&entry.node, item, sink).map(|fields| (name, fields))
+        });
+        named.collect()
+    }
+
+    /// Where the map begins.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Reports a fault of the map as a whole; what it is stands before the words.
+    pub fn report(&self, words: &str) {
+        self.sink.report(self.place, format!("{} {words}", self.what));
+    }
+
     /// All values as JSON, by freely chosen names of at most `longest` bytes.
     #[must_use]
     pub fn values(self, longest: usize) -> Vec<(String, Json)> {
@@ -140,7 +161,10 @@ impl<'a> Fields<'a> {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
             let near = did_you_mean(&entry.key, self.asked.iter().copied());
             let hint = if near.is_empty() { format!("; it may have {}", self.asked.join(", ")) } else { near };
-            self.sink.report(entry.place, format!("unknown key `{}` in {}{hint}", excerpt(&entry.key), self.what));
+            // A hash without quotes falls apart into keys at its commas.
+            let shown =
+                entry.key.split_once('$').map_or_else(|| excerpt(&entry.key), |(start, _)| excerpt(start) + "…");
+            self.sink.report(entry.place, format!("unknown key `{shown}` in {}{hint}", self.what));
         }
     }
 }

@@ -4,10 +4,11 @@ use super::*;
 use crate::ids::IdScheme;
 use crate::route::task_route::{IdPlace, Operation};
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, StateGrants};
+use crate::task::access::{Allowed, Permission};
 use proptest::prelude::*;
 
 /// A folder with the components that the examples name.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a scratch folder");
     std::fs::create_dir(folder.path().join("components")).expect("a folder in it");
     for file in ["components/sleep.wasm", "ids.wasm"] {
@@ -16,19 +17,28 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// Variables of the environment.
 fn variable(name: &str) -> Option<String> {
-    let known = [("LIMIT", "2MiB"), ("N", "3"), ("DIGITS", "12345"), ("YES", "true"), ("TRICK", "x: {y")];
+    let known = [
+        ("LIMIT", "2MiB"),
+        ("N", "3"),
+        ("DIGITS", "12345"),
+        ("YES", "true"),
+        ("TRICK", "x: {y"),
+        ("SECRET", "t0p-secret"),
+    ];
     known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
 }
 
 /// The faults of a text, with the folder's name taken out.
-fn faults(text: &str, format: Format) -> String {
+pub fn faults(text: &str, format: Format) -> String {
     let folder = folder();
     let faults = Config::parse(text, format, folder.path(), "a", &variable).expect_err(text);
     faults.to_string().replace(&folder.path().display().to_string(), "/etc/sandpool")
 }
 
-fn loaded(text: &str, format: Format, folder: &Path) -> Config {
+/// A text without faults.
+pub fn loaded(text: &str, format: Format, folder: &Path) -> Config {
     Config::parse(text, format, folder, "a", &variable).unwrap_or_else(|faults| panic!("{text}\n{faults}"))
 }
 
@@ -93,11 +103,17 @@ fn every_key_is_read() {
         cancellable: false,
         id: IdRule::Component(folder.path().join("ids.wasm")),
         retry: Retry { attempts: 3, backoff: Duration::from_millis(1500), on_lost_host: OnLostHost::Rerun },
+        responses: vec![crate::codec::Format::Json],
+        auth: None,
+        access: Allowed::default(),
+        permission: Permission::default(),
+        summary: None,
+        tags: Vec::new(),
     };
     assert_eq!(config.routes, [Arc::new(route)]);
     let task_route = |operation, places, id_name: &str| {
         let (path, id_name) = ("/task".to_owned(), id_name.to_owned());
-        TaskRoute { operation, path, places, id_name }
+        TaskRoute { operation, path, places, id_name, responses: vec![crate::codec::Format::Json], auth: None }
     };
     let get = task_route(Operation::Get, vec![IdPlace::Header, IdPlace::Query], "X-Task");
     assert_eq!(config.task_routes, [get, task_route(Operation::Stop, vec![IdPlace::Cookie], "taskId")]);
@@ -111,9 +127,13 @@ fn what_is_not_said_has_a_default() {
     let config = loaded(&text, Format::Yaml, folder.path());
     let server = Server {
         listen: ([127, 0, 0, 1], 8080).into(),
+        tls: None,
         public_url: None,
         body_limit: 1 << 20,
         shutdown_grace: Duration::from_secs(30),
+        connections: 10_000,
+        cors: Vec::new(),
+        rate_limit: None,
     };
     assert_eq!(config.server, server);
     assert_eq!(config.store.url, StoreUrl::SqliteFile(folder.path().join("sandpool.db")));
@@ -232,7 +252,7 @@ a:8:18: cancellable: expected true or false, found the text `yes`";
 }
 
 /// A route without faults, for a file that has its fault elsewhere.
-const ROUTE: &str = "routes: [{method: put, path: /a, component: ids.wasm}]\n";
+pub const ROUTE: &str = "routes: [{method: put, path: /a, component: ids.wasm}]\n";
 
 #[test]
 fn faults_of_sections() {
@@ -247,7 +267,7 @@ fn faults_of_sections() {
         ("ROUTE variables: [x]", "a:2:12: expected a map for `variables`, found a list"),
         (
             "ROUTE color: 5",
-            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, routes, task_routes",
+            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, auth, admin, routes, task_routes",
         ),
         ("ROUTE server: {lissen: x}", "a:2:10: unknown key `lissen` in `server`; did you mean `listen`?"),
         (

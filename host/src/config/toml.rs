@@ -3,7 +3,7 @@
 
 use super::fault::{Place, Sink};
 use super::node::{Entry, Lines, MAX_DEPTH, Node, Origin, Value};
-use super::scalar;
+use crate::codec::scalar;
 use ::toml::Spanned;
 use ::toml::de::{DeInteger, DeTable, DeValue};
 use std::borrow::Cow;

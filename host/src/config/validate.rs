@@ -1,16 +1,24 @@
 //! Owns the defaults of a configuration, and the rules between its values and with the file system.
 //! Must not know how values are written.
 
+mod auth;
+
+use self::auth::{Names, allowed};
 use super::endpoints;
 use super::fault::{Place, Sink, did_you_mean};
 use super::node::excerpt;
-use super::raw::{RawConfig, RawId, RawPool, RawRetry, RawRoute, RawServer, RawStore, RawStoreUrl, RawTaskRoute};
+use super::raw::{
+    RawConfig, RawId, RawOpenApi, RawPool, RawRetry, RawRoute, RawServer, RawStore, RawStoreUrl, RawTaskRoute,
+};
 use super::reader::At;
-use super::values::is_node_name_char;
-use super::{Config, Server, Store, StoreUrl};
+use super::values::{NONE, is_node_name_char};
+use super::{Admin, Config, OpenApi, RateLimit, Server, Store, StoreUrl};
+use crate::api::openapi::{Info, SchemaNames};
+use crate::codec::Format;
 use crate::ids::IdScheme;
-use crate::route::task_route::{IdPlace, TaskRoute};
+use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants, default_name};
+use crate::task::access::Permission;
 use crate::value::Json;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -31,25 +39,41 @@ struct Rules<'a> {
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
 pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
     let rules = Rules { base, sink };
+    let names = rules.names(&raw.auth);
     let task_routes = raw.task_routes.map(|found| {
-        let task_routes = found.into_iter().filter_map(|raw| rules.task_route(raw));
+        let task_routes = found.into_iter().filter_map(|raw| rules.task_route(raw, &names));
         task_routes.collect::<Vec<_>>()
     });
-    endpoints::check(&raw.routes, task_routes.as_deref(), sink);
+    let openapi_place = [&raw.openapi.path, &raw.openapi.ui].into_iter().flatten().map(|at| at.place).next();
+    let openapi = rules.openapi(raw.openapi, &names);
+    endpoints::check(&raw.routes, task_routes.as_deref(), (&openapi, openapi_place), sink);
     rules.check_names(&raw.routes);
-    let routes = raw.routes.into_iter().map(|route| rules.route(route, raw.variables.as_deref()).map(Arc::new));
+    let task_routes: Vec<_> = match task_routes {
+        Some(task_routes) => task_routes.into_iter().map(|at| at.value).collect(),
+        None => TaskRoute::defaults().into_iter().map(|route| rules.by_default(route, &names)).collect(),
+    };
+    let admin = rules.admin(raw.admin, &names);
+    rules.check_listener(&raw.server, rules.open(&raw.routes, &task_routes, admin.as_ref(), &names));
+    let routes = raw.routes.into_iter().map(|route| rules.route(route, raw.variables.as_deref(), &names).map(Arc::new));
+    // A route that is missing here was reported.
+    let routes = routes.flatten().collect();
     Config {
         server: rules.server(raw.server),
         store: rules.store(raw.store),
         node: raw.node.map_or_else(host_name, |name| name.value),
         state: raw.state,
-        // A route that is missing here was reported.
-        routes: routes.flatten().collect(),
-        task_routes: match task_routes {
-            Some(task_routes) => task_routes.into_iter().map(|at| at.value).collect(),
-            None => TaskRoute::defaults(),
-        },
+        routes,
+        task_routes,
+        auth: rules.auth(raw.auth, &names),
+        admin,
+        openapi,
     }
+}
+
+/// What nobody is asked at who they are, in words; and whether that is everything.
+struct Open {
+    endpoints: Vec<String>,
+    is_all: bool,
 }
 
 /// The value, or the default.
@@ -58,22 +82,94 @@ fn or<T>(at: Option<At<T>>, default: T) -> T {
 }
 
 impl Rules<'_> {
-    fn server(&self, raw: RawServer) -> Server {
-        if let Some(At { place, value }) = raw.listen
-            && !value.ip().to_canonical().is_loopback()
-            && !raw.open
-        {
-            let message = format!(
+    /// Other machines reach only what asks who they are, unless that is said to be meant.
+    fn check_listener(&self, raw: &RawServer, open: Open) {
+        const MOST_NAMED: usize = 5;
+        let Some(At { place, value }) = &raw.listen else { return };
+        if value.ip().to_canonical().is_loopback() || raw.open || open.endpoints.is_empty() {
+            return;
+        }
+        let mut found = open.endpoints;
+        let more = found.len().saturating_sub(MOST_NAMED);
+        found.truncate(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let message = match open.is_all {
+            true => format!(
                 "listen: other machines reach {value}, and no route asks who they are; \
                  listen at 127.0.0.1, or say `open: true` if that is meant"
-            );
-            self.sink.report(place, message);
+            ),
+            false => format!(
+                "listen: other machines reach {value}, and nobody asks who they are at {}{more}; \
+                 give that an `auth`, listen at 127.0.0.1, or say `open: true` if that is meant",
+                found.join(", ")
+            ),
+        };
+        self.sink.report(*place, message);
+    }
+
+    fn open(&self, routes: &[RawRoute], task_routes: &[TaskRoute], admin: Option<&Admin>, names: &Names) -> Open {
+        let mut endpoints = Vec::new();
+        for route in routes.iter().filter(|route| names.is_open(route.caller.auth.as_ref())) {
+            let method = route.method.as_ref().map_or("", |method| method.value);
+            let path = route.path.as_ref().map_or("a route", |path| path.value.as_str());
+            endpoints.push(excerpt(format!("{method} {}", self.sink.without_values(path)).trim_start()));
         }
+        let of_tasks = task_routes.iter().filter(|route| route.auth.is_none());
+        endpoints
+            .extend(of_tasks.map(|route| format!("{} {}", route.operation.methods().join("/"), excerpt(&route.path))));
+        let is_all = endpoints.len() == routes.len() + task_routes.len();
+        endpoints.extend(admin.filter(|admin| admin.scheme.is_none()).map(|_| "/-/".to_owned()));
+        Open { endpoints, is_all }
+    }
+
+    /// `*` says everything, so nothing may stand beside it.
+    fn origins(&self, raw: Vec<At<String>>) -> Vec<String> {
+        if raw.len() > 1
+            && let Some(all) = raw.iter().find(|at| at.value == "*")
+        {
+            self.sink.report(all.place, "cors: expected `*` alone, or only origins");
+        }
+        values_of(raw)
+    }
+
+    fn openapi(&self, raw: RawOpenApi, names: &Names) -> OpenApi {
+        let given = |at: Option<At<String>>, default: &str| {
+            let path = or(at, default.to_owned());
+            (path != NONE).then_some(path)
+        };
+        let ui_place = raw.ui.as_ref().map(|at| at.place);
+        let path = given(raw.path, "/openapi.json");
+        let ui = given(raw.ui, if path.is_some() { "/docs" } else { NONE });
+        if let (None, Some(_), Some(place)) = (&path, &ui, ui_place) {
+            self.sink.report(place, "ui: expected `none`, since `path` is `none`: the page shows that document");
+        }
+        let auth = raw.auth.and_then(|at| self.scheme_of(Some(&at), names));
+        let (info, known) = (Info::default(), SchemaNames::default());
+        OpenApi {
+            path,
+            ui,
+            auth,
+            info: Info {
+                title: or(raw.title, info.title),
+                version: or(raw.version, info.version),
+                description: raw.description.map(|at| at.value),
+            },
+            schema_names: SchemaNames { task: or(raw.task, known.task), query: or(raw.query, known.query) },
+        }
+    }
+
+    fn server(&self, raw: RawServer) -> Server {
+        let [submits, burst] = raw.rate_limit;
+        let submits = submits.map(|at| at.value);
         Server {
             listen: or(raw.listen, (Ipv4Addr::LOCALHOST, 8080).into()),
+            tls: raw.tls.and_then(|tls| self.tls(&tls)),
             public_url: raw.public_url.map(|url| url.value),
             body_limit: usize::try_from(or(raw.body_limit, 1 << 20)).unwrap_or(usize::MAX),
             shutdown_grace: or(raw.shutdown_grace, Duration::from_secs(30)),
+            connections: or(raw.connections, 10_000),
+            cors: self.origins(raw.cors),
+            rate_limit: submits.map(|per_second| RateLimit { per_second, burst: or(burst, per_second) }),
         }
     }
 
@@ -88,7 +184,7 @@ impl Rules<'_> {
         }
     }
 
-    fn route(&self, raw: RawRoute, variables: Option<&[(String, Json)]>) -> Option<Route> {
+    fn route(&self, raw: RawRoute, variables: Option<&[(String, Json)]>, names: &Names) -> Option<Route> {
         let component = raw.component.map(|file| self.file("component", &file));
         let id = match raw.id {
             None => IdRule::Scheme(IdScheme::default()),
@@ -97,6 +193,7 @@ impl Rules<'_> {
         };
         let variables = variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
         let pool = self.pool(&raw.pool);
+        let (auth, access) = self.caller(raw.caller, names);
         let (method, path) = (raw.method?.value, raw.path?.value);
         Some(Route {
             name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
@@ -112,8 +209,14 @@ impl Rules<'_> {
             pool,
             memory: or(raw.limits.memory, 64 << 20),
             cancellable: or(raw.cancellable, true),
+            responses: formats(raw.responses),
             id,
             retry: retry(raw.retry),
+            auth,
+            access,
+            permission: Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) },
+            summary: raw.summary.map(|at| at.value),
+            tags: values_of(raw.tags),
         })
     }
 
@@ -126,7 +229,7 @@ impl Rules<'_> {
                 Some(variable) => captured.push(variable),
                 None => {
                     let near = did_you_mean(&name.value, variables.iter().map(|(known, _)| known.as_str()));
-                    let found = excerpt(&name.value);
+                    let found = excerpt(&self.sink.without_values(&name.value));
                     let message = format!("using: expected a name under `variables`, found `{found}`{near}");
                     self.sink.report(name.place, message);
                 }
@@ -158,26 +261,36 @@ impl Rules<'_> {
             Err(error) if error.kind() == ErrorKind::NotFound => "nothing".to_owned(),
             Err(error) => format!("the fault `{error}`"),
         };
-        let shown = excerpt(&path.display().to_string());
+        let shown = excerpt(&self.sink.without_values(&path.display().to_string()));
         self.sink.report(at.place, format!("{key}: expected a file at {shown}, found {found}"));
         path
     }
 
-    fn task_route(&self, raw: RawTaskRoute) -> Option<At<TaskRoute>> {
-        let mut places = Vec::new();
-        match raw.places {
-            None => places.extend([IdPlace::Path, IdPlace::Query]),
-            Some(found) => {
-                for At { value, .. } in found {
-                    if !places.contains(&value) {
-                        places.push(value);
-                    }
-                }
+    /// A task route that the file does not name.
+    fn by_default(&self, route: TaskRoute, names: &Names) -> TaskRoute {
+        TaskRoute { auth: self.scheme_of(None, names), ..route }
+    }
+
+    fn task_route(&self, raw: RawTaskRoute, names: &Names) -> Option<At<TaskRoute>> {
+        let operation = raw.operation?.value;
+        let mut places = raw.places.as_ref().map_or_else(|| operation.default_places(), |_| Vec::new());
+        for At { place, value } in raw.places.into_iter().flatten() {
+            if !operation.may_look_at(value) {
+                self.sink.report(
+                    place,
+                    "in: a query is looked for in body, query and header; an id in path, query, header and cookie",
+                );
+            } else if !places.contains(&value) {
+                places.push(value);
             }
         }
+        let auth = self.scheme_of(raw.auth.as_ref(), names);
         let At { place, value: path } = raw.path?;
         let id_name = or(raw.id_name, TaskRoute::DEFAULT_ID_NAME.into());
-        Some(At { place, value: TaskRoute { operation: raw.operation?.value, path, places, id_name } })
+        Some(At {
+            place,
+            value: TaskRoute { operation, path, places, id_name, responses: formats(raw.responses), auth },
+        })
     }
 
     /// Tasks are stored under their route's name, so two routes cannot share one.
@@ -208,6 +321,17 @@ impl Rules<'_> {
 
 fn values_of(names: Vec<At<String>>) -> Vec<String> {
     names.into_iter().map(|name| name.value).collect()
+}
+
+/// The formats of answers, each once.
+fn formats(raw: Option<Vec<At<Format>>>) -> Vec<Format> {
+    let mut formats = Vec::new();
+    for At { value, .. } in raw.into_iter().flatten() {
+        if !formats.contains(&value) {
+            formats.push(value);
+        }
+    }
+    if formats.is_empty() { vec![Format::Json] } else { formats }
 }
 
 fn retry(raw: RawRetry) -> Retry {

@@ -85,6 +85,31 @@ pub fn path(node: &Node) -> Result<String, String> {
     }
 }
 
+/// What takes the place of a path where there shall be nothing.
+pub const NONE: &str = "none";
+
+/// A path without parameters, or `none`.
+pub fn path_or_none(node: &Node) -> Result<String, String> {
+    let found = text(node)?;
+    if found == NONE {
+        return Ok(found);
+    }
+    let path = path(node)?;
+    let is_plain = !path.contains(['{', '}']) && (path == "/" || !path.ends_with('/'));
+    if is_plain { Ok(path) } else { mismatch("a path without parameters and without a slash at its end", node) }
+}
+
+/// An origin of web pages (RFC 6454): scheme, host and port, nothing more; or `*`.
+pub fn origin(node: &Node) -> Result<String, String> {
+    let found = text(node)?;
+    let is_origin = found.parse::<http::Uri>().is_ok_and(|uri| {
+        let plain = uri.path() == "/" && !found.ends_with('/') && !found.contains(['?', '#', '@']);
+        uri.scheme_str().is_some() && uri.host().is_some_and(|host| !host.is_empty()) && plain
+    });
+    let expected = "`*`, or an origin such as https://app.example.com, without a path";
+    if found == "*" || is_origin { Ok(found) } else { mismatch(expected, node) }
+}
+
 /// A task route's path.
 pub fn task_path(node: &Node) -> Result<String, String> {
     let path = path(node)?;

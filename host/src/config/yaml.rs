@@ -3,7 +3,7 @@
 
 use super::fault::{Place, Sink};
 use super::node::{Entry, MAX_DEPTH, Node, Origin, Value, excerpt, without_duplicates};
-use super::scalar;
+use crate::codec::scalar;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -162,7 +162,7 @@ impl Builder<'_> {
             self.sink.report(place, format!("expected a number that JSON can hold, found {text}"));
             return Value::Faulty;
         }
-        scalar::resolve(text)
+        Value::of_plain(text)
     }
 
     fn refuse_tag(&self, tag: Option<&Tag>, place: Place) {

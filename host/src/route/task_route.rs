@@ -1,5 +1,8 @@
-//! Owns what a configured task route is: an endpoint that gets or stops a task.
+//! Owns what a configured task route is: an endpoint that gets, stops or finds tasks.
 //! Must not know how a request is read.
+
+use crate::codec::Format;
+use std::sync::Arc;
 
 /// What a task route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,20 +11,43 @@ pub enum Operation {
     Get,
     /// Stops the task.
     Stop,
+    /// Finds tasks.
+    Query,
 }
 
 impl Operation {
-    /// The HTTP method under which it is reached.
+    /// The HTTP methods under which it is reached. QUERY: RFC 10008.
     #[must_use]
-    pub fn method(self) -> &'static str {
+    pub fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Get => "GET",
-            Self::Stop => "DELETE",
+            Self::Get => &["GET"],
+            Self::Stop => &["DELETE"],
+            Self::Query => &["POST", "GET", "QUERY"],
         }
     }
 }
 
-/// Where a request names the task.
+impl Operation {
+    /// Where a request may say what it is about, when no place is configured.
+    #[must_use]
+    pub fn default_places(self) -> Vec<IdPlace> {
+        match self {
+            Self::Get | Self::Stop => vec![IdPlace::Path, IdPlace::Query],
+            Self::Query => vec![IdPlace::Body, IdPlace::Query, IdPlace::Header],
+        }
+    }
+
+    /// Where a request to this operation may say what it is about.
+    #[must_use]
+    pub fn may_look_at(self, place: IdPlace) -> bool {
+        match self {
+            Self::Get | Self::Stop => place != IdPlace::Body,
+            Self::Query => !matches!(place, IdPlace::Path | IdPlace::Cookie),
+        }
+    }
+}
+
+/// Where a request names the task, or has the query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdPlace {
     /// A path segment after the task route's path.
@@ -32,6 +58,8 @@ pub enum IdPlace {
     Header,
     /// A cookie.
     Cookie,
+    /// The body; of a query only.
+    Body,
 }
 
 /// A task route.
@@ -45,6 +73,10 @@ pub struct TaskRoute {
     pub places: Vec<IdPlace>,
     /// The name of the path or query parameter, header field or cookie.
     pub id_name: String,
+    /// The formats of its answers; the first is the default. Never empty.
+    pub responses: Vec<Format>,
+    /// The authentication scheme that a caller must pass; `None`: open to everybody.
+    pub auth: Option<Arc<str>>,
 }
 
 impl TaskRoute {
@@ -54,18 +86,27 @@ impl TaskRoute {
     /// The task routes of a configuration that names none.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
-        let task_route = |operation| Self {
+        let task_route = |operation: Operation, path: &str| Self {
             operation,
-            path: "/tasks".into(),
-            places: vec![IdPlace::Path, IdPlace::Query],
+            path: path.into(),
+            places: operation.default_places(),
             id_name: Self::DEFAULT_ID_NAME.into(),
+            responses: vec![Format::Json],
+            auth: None,
         };
-        vec![task_route(Operation::Get), task_route(Operation::Stop)]
+        vec![
+            task_route(Operation::Get, "/tasks"),
+            task_route(Operation::Stop, "/tasks"),
+            task_route(Operation::Query, "/tasks/query"),
+        ]
     }
 
     /// The patterns under which it is reached.
     #[must_use]
     pub fn patterns(&self) -> Vec<String> {
+        if self.operation == Operation::Query {
+            return vec![self.path.clone()];
+        }
         let in_path = self.places.contains(&IdPlace::Path);
         let elsewhere = self.places.iter().any(|place| *place != IdPlace::Path);
         let with_id = format!("{}/{{{}}}", self.path.trim_end_matches('/'), self.id_name);

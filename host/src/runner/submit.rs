@@ -4,7 +4,8 @@
 use super::live::Live;
 use super::{BODIES_KIB, Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
-use crate::store::StoreError;
+use crate::store::{StoreError, Submission, Submitted};
+use crate::task::access::Permission;
 use crate::task::{Invocation, Task};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -26,6 +27,9 @@ pub enum SubmitError {
     /// The bodies of all open tasks together are as large as they may be.
     #[error("the bodies of the tasks that have not ended fill {} MiB, which is all that is kept for them", BODIES_KIB >> 10)]
     BodiesFull,
+    /// The `Idempotency-Key` was used for another payload.
+    #[error("its `Idempotency-Key` was used before, with another payload")]
+    KeyReused,
     /// The generated id belongs to another task.
     #[error("a task with the id {0} exists already")]
     IdTaken(TaskId),
@@ -39,7 +43,8 @@ pub enum SubmitError {
 
 impl Runner {
     /// Makes a durable task of an invocation and queues it. When this answers, the task is on disk.
-    /// A caller that goes away in between leaves a whole task or none.
+    /// A caller that goes away in between leaves a whole task or none. The same `key` of the same user for the same route
+    /// and payload answers the task that it made first.
     ///
     /// # Errors
     /// [`SubmitError`] says why there is none.
@@ -47,11 +52,20 @@ impl Runner {
         &self,
         loaded: &Arc<LoadedRoute>,
         invocation: Arc<Invocation>,
+        key: Option<String>,
     ) -> Result<Arc<Task>, SubmitError> {
         if self.is_draining() {
             return Err(SubmitError::Draining);
         }
         let route = &loaded.route;
+        let submission = key.map(|key| Submission::of(&invocation, Arc::clone(&route.name), key));
+        if let Some(submission) = &submission {
+            // Before there is any question of room: a repetition takes none.
+            let known = self.0.options.store.submitted(submission.clone()).await.map_err(SubmitError::Store)?;
+            if let Some(known) = known {
+                return self.repeated(known).await;
+            }
+        }
         let lane = self.0.lanes.of(&route.name, route.pool);
         let admission =
             lane.admit().ok_or(SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue })?;
@@ -66,6 +80,7 @@ impl Runner {
         let task = Task {
             expires: route.timeout.map(|timeout| created.after(timeout)),
             cancellable: route.cancellable,
+            permission: Permission::of_task(&route.permission, invocation.user.as_ref()).map(Arc::new),
             ..Task::new(id, Arc::clone(&route.name), created, invocation)
         };
         let (answer, answered) = oneshot::channel();
@@ -73,11 +88,21 @@ impl Runner {
         // From here on the task does not depend on the caller, who may hang up at any moment.
         self.0.drivers.spawn(async move {
             let _body = body;
-            if let Err(error) = runner.0.options.store.insert(&task).await {
-                drop(answer.send(Err(match error {
-                    StoreError::Duplicate(id) => SubmitError::IdTaken(id),
-                    other => SubmitError::Store(other),
-                })));
+            let store = &runner.0.options.store;
+            let stored = match submission {
+                Some(submission) => store.insert_once(&task, submission).await,
+                None => store.insert(&task).await.map(|()| Submitted::New),
+            };
+            let refused = match stored {
+                Ok(Submitted::New) => None,
+                Ok(known) => Some(runner.repeated(known).await),
+                Err(StoreError::Duplicate(id)) => Some(Err(SubmitError::IdTaken(id))),
+                Err(error) => Some(Err(SubmitError::Store(error))),
+            };
+            if let Some(refused) = refused {
+                // Its place is free before it is answered.
+                drop((admission, _body));
+                drop(answer.send(refused));
                 return;
             }
             let live = Live::new(task, Arc::clone(&loaded.route), Arc::clone(&runner.0.options.clock));
@@ -87,5 +112,12 @@ impl Runner {
             runner.drive(live, loaded, admission, place).await;
         });
         answered.await.unwrap_or(Err(SubmitError::Draining))
+    }
+
+    /// The answer to a submission whose key is known.
+    async fn repeated(&self, known: Submitted) -> Result<Arc<Task>, SubmitError> {
+        let Submitted::Same(id) = known else { return Err(SubmitError::KeyReused) };
+        let first = self.get(&id).await.map_err(SubmitError::Store)?;
+        first.ok_or_else(|| SubmitError::Store(StoreError::Unavailable("the first task has just been removed".into())))
     }
 }

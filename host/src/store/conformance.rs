@@ -2,6 +2,8 @@
 //! Must not know which database is behind it.
 
 pub(super) mod model;
+pub(super) mod search;
+pub(super) mod submissions;
 pub(super) mod tasks;
 pub(super) mod variables;
 
@@ -23,6 +25,11 @@ macro_rules! suite {
                 open_tasks_come_in_the_order_of_insertion, purge_keeps_to_both_retentions, purge_is_bounded,
                 logs_are_kept_with_their_task, large_values_are_kept, concurrent_inserts_are_all_stored,
                 a_closed_store_says_so],
+            search: [any_search_answers_what_the_rules_say, pages_join_to_the_whole_answer, a_moving_target_is_met_once,
+                ids_are_found_in_any_case, live_progress_and_logs_count, permissions_come_back_as_they_were,
+                removed_tasks_are_not_found, unordered_scans_are_bounded, pages_are_cut_by_their_bytes],
+            submissions: [a_repetition_is_the_same_task, scopes_are_apart, many_at_once_are_one_task,
+                a_submission_goes_with_its_task, a_taken_id_keeps_nothing],
             model: [any_history_agrees_with_the_state_machine],
             variables: [versions_count_from_one, a_conflict_names_the_stored_version, concurrent_increments_add_up,
                 initial_values_never_overwrite, initial_values_are_written_all_or_none, limits_are_named]);

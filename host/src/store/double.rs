@@ -1,7 +1,9 @@
 //! Owns the store that tests of other modules use: in memory, without threads, with failures on demand.
 //! Must not be kinder than a real one: it passes the same conformance suite.
 
+use super::search::page_of;
 use super::{Answer, Claim, MAX_VARIABLES, PURGE_BATCH, Store, StoreError, check_variable, too_many_variables};
+use super::{Page, Search, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
@@ -57,10 +59,14 @@ pub struct Double {
     hook: Mutex<Option<Arc<Hook>>>,
 }
 
+/// User, route and key of a submission.
+type Key = (Option<String>, String, String);
+
 #[derive(Default)]
 struct Contents {
     tasks: HashMap<TaskId, Kept>,
     variables: BTreeMap<String, Versioned>,
+    submissions: HashMap<Key, ([u8; 32], TaskId)>,
     inserted: u64,
     writes: Vec<Write>,
     closed: bool,
@@ -231,6 +237,15 @@ impl Double {
 }
 
 impl Contents {
+    /// What is known of a submission; keys are kept as long as their tasks.
+    fn submitted(&self, submission: &Submission) -> Option<Submitted> {
+        let Submission { user, route, key, digest } = submission;
+        let (known, id) = self.submissions.get(&(user.clone(), route.to_string(), key.clone()))?;
+        self.tasks
+            .contains_key(id)
+            .then(|| if known == digest { Submitted::Same(id.clone()) } else { Submitted::Conflict })
+    }
+
     fn open(&mut self) -> Result<&mut Self, StoreError> {
         if self.closed { Err(StoreError::Unavailable("it is closed".into())) } else { Ok(self) }
     }
@@ -350,6 +365,35 @@ impl Store for Double {
                 Ok(())
             }
         })
+    }
+
+    fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
+        let task = task.clone();
+        self.write(Operation::Insert, task.id.clone(), move |contents| {
+            if let Some(known) = contents.submitted(&submission) {
+                return Ok(known);
+            }
+            if contents.tasks.contains_key(&task.id) {
+                return Err(StoreError::Duplicate(task.id));
+            }
+            let Submission { user, route, key, digest } = submission;
+            contents.submissions.insert((user, route.to_string(), key), (digest, task.id.clone()));
+            contents.put(Operation::Insert, task);
+            Ok(Submitted::New)
+        })
+    }
+
+    fn submitted(&self, submission: Submission) -> Answer<'_, Option<Submitted>> {
+        let known = locked(&self.contents).submitted(&submission);
+        Box::pin(async move { Ok(known) })
+    }
+
+    fn search(&self, search: Search) -> Answer<'_, Page> {
+        let contents = locked(&self.contents);
+        let number = |kept: &Kept| i64::try_from(kept.number).unwrap_or(i64::MAX);
+        let tasks = contents.tasks.values().map(|kept| (number(kept), kept.task.clone(), kept.log.clone()));
+        let page = page_of(&search, tasks.collect::<Vec<_>>());
+        Box::pin(async move { Ok(page) })
     }
 
     fn claim(&self, claim: Claim) -> Answer<'_, bool> {

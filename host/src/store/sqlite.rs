@@ -1,17 +1,22 @@
 //! Owns the SQLite store: which operation goes to which thread, and the store's opening and closing.
 //! Must not know who runs tasks or how clients see them; statements stand in the modules below.
 
+mod cursor;
 mod file;
+mod plan;
 mod port;
 mod reader;
+mod readers;
 mod schema;
+mod search;
+mod submissions;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod variables;
 mod writer;
 
-use super::{Answer, Claim, Store, StoreError, StoreUrl};
+use super::{Answer, Claim, Page, Search, Store, StoreError, StoreUrl, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
@@ -23,6 +28,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tasks::New;
 use writer::Counters;
 
 /// Tasks and variables in one SQLite database that belongs to this process alone.
@@ -32,6 +38,7 @@ use writer::Counters;
 pub struct SqliteStore {
     /// Fields are dropped in this order: the writer can empty the WAL only when no reader is left.
     readers: Option<Port>,
+    searcher: Option<Port>,
     writer: Port,
     counters: Arc<Counters>,
 }
@@ -52,8 +59,8 @@ impl SqliteStore {
         let file::Opened { connection, path, lock } = file::open(path)?;
         let counters = Arc::<Counters>::default();
         let writer = writer::start(connection, Some(lock), Arc::clone(&counters))?;
-        let readers = Some(reader::start(&path)?);
-        Ok(Self { readers, writer, counters })
+        let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
+        Ok(Self { readers, searcher, writer, counters })
     }
 
     fn open_memory() -> Result<Self, StoreError> {
@@ -62,7 +69,7 @@ impl SqliteStore {
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let counters = Arc::<Counters>::default();
         let writer = writer::start(connection, None, Arc::clone(&counters))?;
-        Ok(Self { readers: None, writer, counters })
+        Ok(Self { readers: None, searcher: None, writer, counters })
     }
 
     /// How many transactions were committed since the store was opened.
@@ -85,15 +92,27 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn insert(&self, task: &Task) -> Answer<'_, ()> {
-        // Encoded here, on the caller's thread: the writer's time is what all callers share.
-        let invocation = match serde_json::to_string(&*task.invocation) {
-            Ok(text) => text,
+        let new = match New::of(task) {
+            Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
         };
-        let task = task.clone();
         let id = task.id.clone();
-        let inserted = self.writer.ask(invocation.len(), move |on| tasks::insert(on, &task, &invocation));
+        let inserted = self.writer.ask(new.bytes(), move |on| tasks::insert(on, &new));
         Box::pin(async move { if inserted.await? { Ok(()) } else { Err(StoreError::Duplicate(id)) } })
+    }
+
+    fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
+        let new = match New::of(task) {
+            Ok(new) => new,
+            Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
+        };
+        let id = task.id.clone();
+        let inserted = self.writer.ask(new.bytes(), move |on| submissions::insert(on, &new, &submission));
+        Box::pin(async move { inserted.await?.ok_or(StoreError::Duplicate(id)) })
+    }
+
+    fn submitted(&self, submission: Submission) -> Answer<'_, Option<Submitted>> {
+        self.reading().ask(0, move |on| submissions::find(on, &submission))
     }
 
     fn claim(&self, claim: Claim) -> Answer<'_, bool> {
@@ -119,6 +138,11 @@ impl Store for SqliteStore {
     fn log(&self, id: &TaskId) -> Answer<'_, Option<String>> {
         let id = id.clone();
         self.reading().ask(0, move |on| tasks::log(on, &id))
+    }
+
+    fn search(&self, search: Search) -> Answer<'_, Page> {
+        let port = self.searcher.as_ref().unwrap_or(&self.writer);
+        Box::pin(search::page(port, Arc::new(search)))
     }
 
     fn open_tasks(&self) -> Answer<'_, Vec<Task>> {
@@ -158,8 +182,8 @@ impl Store for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Some(readers) = &self.readers {
-                readers.close().await;
+            for port in [&self.readers, &self.searcher].into_iter().flatten() {
+                port.close().await;
             }
             self.writer.close().await;
         })

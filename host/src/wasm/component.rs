@@ -4,12 +4,14 @@
 use super::bindings::id_generator::IdGeneratorPre;
 use super::bindings::route::RoutePre;
 use super::cache::{Cache, CacheError, hex_digest};
+use super::describe::describe;
 use super::engine::WasmEngine;
 use super::generator::GuestIds;
 use super::imports::GIVEN;
 use super::instance::HostState;
 use super::pool::GuestPool;
 use crate::route::Route;
+use crate::schema::Description;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,13 +96,14 @@ pub struct Loader<'a> {
     engine: &'a Arc<WasmEngine>,
     cache: &'a Cache,
     loaded: HashMap<PathBuf, Program>,
+    described: HashMap<PathBuf, Result<Option<Arc<Description>>, String>>,
 }
 
 impl<'a> Loader<'a> {
     /// A loader for one configuration.
     #[must_use]
     pub fn new(engine: &'a Arc<WasmEngine>, cache: &'a Cache) -> Self {
-        Self { engine, cache, loaded: HashMap::new() }
+        Self { engine, cache, loaded: HashMap::new(), described: HashMap::new() }
     }
 
     /// Reads and compiles a file. Blocks while it compiles.
@@ -131,6 +134,22 @@ impl<'a> Loader<'a> {
         let program = self.program(&route.component)?;
         let pre = program.route_pre(self.engine)?;
         Ok(GuestPool::new(Arc::clone(self.engine), pre, route.memory, route.cpu_limit, route.pool.min))
+    }
+
+    /// What a route's component says about itself, if it does; it is asked once, in an instance of its own.
+    /// Blocks until it has answered.
+    ///
+    /// # Errors
+    /// When the component cannot be loaded, does not answer within its limits, or gives a schema that is refused.
+    pub fn description(&mut self, path: &Path) -> Result<Option<Arc<Description>>, LoadError> {
+        let fault = |why| LoadError { path: path.into(), why };
+        if let Some(described) = self.described.get(path) {
+            return described.clone().map_err(fault);
+        }
+        let pre = self.program(path)?.linked(self.engine, World::Route)?;
+        let described = describe(self.engine, &pre).map(|described| described.map(Arc::new));
+        self.described.insert(path.into(), described.clone());
+        described.map_err(fault)
     }
 
     /// An id generator.

@@ -130,7 +130,7 @@ async fn a_task_that_is_being_stored_meanwhile_is_answered_and_left_whole() {
     let lane = world.load(route(), []);
     let hold = world.store.hold(Operation::Insert);
     let (runner, loaded) = (world.runner.clone(), lane.loaded.clone());
-    let submitting = beside(async move { runner.submit(&loaded, super::world::invocation()).await });
+    let submitting = beside(async move { runner.submit(&loaded, super::world::invocation(), None).await });
     world.settle().await;
     let runner = world.runner.clone();
     let draining = beside(async move { runner.drain(tokio::time::sleep(ms(50))).await });

@@ -107,7 +107,8 @@ impl Run {
         match step {
             Step::Submit { route } => {
                 let (runner, loaded) = (self.world.runner.clone(), self.lanes[route].loaded.clone());
-                let submit = async move { Ok(runner.submit(&loaded, super::world::invocation()).await?.id.clone()) };
+                let submit =
+                    async move { Ok(runner.submit(&loaded, super::world::invocation(), None).await?.id.clone()) };
                 self.submits.push(beside(submit));
             }
             Step::Stop { which } => {

@@ -81,7 +81,7 @@ async fn a_place_is_held_while_the_id_is_made_and_time_counts_from_then() {
     let world = World::new();
     let lane = with_ids(&world, 30, Ok("one"));
     let (runner, loaded) = (world.runner.clone(), lane.loaded.clone());
-    let first = beside(async move { runner.submit(&loaded, invocation()).await });
+    let first = beside(async move { runner.submit(&loaded, invocation(), None).await });
     world.settle().await;
     assert!(matches!(world.try_submit(&lane).await, Err(SubmitError::QueueFull { .. })));
     let task = first.await.expect("no panic").expect("is taken");
@@ -90,7 +90,7 @@ async fn a_place_is_held_while_the_id_is_made_and_time_counts_from_then() {
 
 /// Polls a submit so often, with time for everything else in between, and drops it. `true`: it had its answer.
 async fn dropped_after(world: &World, lane: &Lane, polls: u32) -> bool {
-    let mut submit = Box::pin(world.runner.submit(&lane.loaded, invocation()));
+    let mut submit = Box::pin(world.runner.submit(&lane.loaded, invocation(), None));
     for _ in 0..polls {
         let polled = poll_fn(|context| Poll::Ready(submit.as_mut().poll(context))).await;
         if polled.is_ready() {
@@ -129,7 +129,7 @@ async fn a_caller_that_goes_away_while_the_store_works_leaves_a_whole_task_or_no
         world.store.fail_next(Operation::Insert, u32::from(fails));
         let hold =
             if before { world.store.hold(Operation::Insert) } else { world.store.hold_answers(Operation::Insert) };
-        let mut submit = Box::pin(world.runner.submit(&lane.loaded, invocation()));
+        let mut submit = Box::pin(world.runner.submit(&lane.loaded, invocation(), None));
         assert!((&mut submit).now_or_never().is_none());
         world.settle().await;
         drop(submit);
@@ -149,7 +149,7 @@ async fn a_task_is_seen_only_after_it_is_stored() {
     let lane = with_ids(&world, 0, Ok("one"));
     let hold = world.store.hold(Operation::Insert);
     let (runner, loaded) = (world.runner.clone(), lane.loaded.clone());
-    let submitting = beside(async move { runner.submit(&loaded, invocation()).await });
+    let submitting = beside(async move { runner.submit(&loaded, invocation(), None).await });
     world.pass(10).await;
     let id = TaskId::parse("one").expect("an id");
     assert_eq!(world.runner.get(&id).await.expect("reads"), None);

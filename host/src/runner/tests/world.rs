@@ -72,6 +72,10 @@ pub fn route() -> Route {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: retry(1, 0),
+        responses: Vec::new(),
+        auth: None,
+        access: Default::default(),
+        permission: Default::default(),
     }
 }
 
@@ -129,7 +133,8 @@ impl World {
     pub fn load_with(&self, route: Route, script: impl IntoIterator<Item = Act>, ids: Ids) -> Lane {
         let guests = Scripted::new(self.start, route.pool.max, Arc::clone(&self.store), script);
         let executor = Arc::new(Guests(Arc::clone(&guests)));
-        let lane = Lane { loaded: Arc::new(LoadedRoute { route: Arc::new(route), executor, ids }), guests };
+        let lane =
+            Lane { loaded: Arc::new(LoadedRoute { route: Arc::new(route), executor, ids, description: None }), guests };
         self.lanes.lock().expect("no panic").push(lane.clone());
         lane
     }
@@ -144,7 +149,7 @@ impl World {
     }
 
     pub async fn try_submit(&self, lane: &Lane) -> Result<TaskId, SubmitError> {
-        let task = self.runner.submit(&lane.loaded, invocation()).await;
+        let task = self.runner.submit(&lane.loaded, invocation(), None).await;
         self.check();
         task.map(|task| {
             assert_eq!(Some(&*task), self.store.history(&task.id).first(), "what is answered is stored");

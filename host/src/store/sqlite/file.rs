@@ -49,6 +49,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| refused(path, &error.into()))?;
     connection.busy_timeout(BUSY).map_err(|error| refused(path, &error.into()))?;
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 

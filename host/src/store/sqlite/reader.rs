@@ -8,15 +8,23 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Two, so that one large answer does not hold up the small ones.
-const THREADS: usize = 2;
-
-/// Starts the reading threads, each with a connection of its own.
+/// Starts threads that read single tasks: two, so that one large answer does not hold up the small ones.
 pub(super) fn start(path: &Path) -> Result<Port, StoreError> {
-    let mut bodies = Vec::with_capacity(THREADS);
-    for number in 0..THREADS {
+    threads(path, &["store-reader-0", "store-reader-1"])
+}
+
+/// Starts the thread that searches. It is one, so that searches, which can be as long as somebody wants, never take
+/// more than one processor.
+pub(super) fn start_searcher(path: &Path) -> Result<Port, StoreError> {
+    threads(path, &["store-searcher"])
+}
+
+/// Each with a connection of its own.
+fn threads(path: &Path, names: &[&str]) -> Result<Port, StoreError> {
+    let mut bodies = Vec::with_capacity(names.len());
+    for name in names {
         let connection = file::open_reader(path)?;
-        bodies.push((format!("store-reader-{number}"), move |inbox| serve(connection, &inbox)));
+        bodies.push(((*name).to_owned(), move |inbox| serve(connection, &inbox)));
     }
     Port::start(bodies)
 }

@@ -11,12 +11,20 @@ pub(super) const APPLICATION: i32 = 0x5350_4F4C;
 /// * `seq` is the order of insertion. The invocation has a table of its own, because an update writes the whole row
 ///   and an invocation, as large as the request's body, never changes.
 /// * `log` is the last column: reading the others does not touch its pages. It is written once, together with them.
-/// * Of the indices, a claim changes none: its columns are `completed` and the state of ended tasks.
+/// * Of the indices, a claim changes `tasks_running` only, which is never longer than there are slots. The others of
+///   tasks are written when a task comes or when it ends.
+/// * `tasks_named` finds ended tasks by name and state, newest first: its entries end with the row's number.
+/// * `alias` is the id in lower case, where that differs: ids are found in any case, and most schemes need no index.
+/// * `readers` holds, for everybody who may read a task or owns it, the task's number. The names are folded by
+///   `query::fold`, and so are those that are looked up. It narrows a search down; `Permission` decides.
+/// * A submission goes with its task.
 const STEPS: [&str; 1] = ["
     CREATE TABLE tasks (
         seq INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
+        alias TEXT,
         name TEXT NOT NULL,
+        owner TEXT,
         state INTEGER NOT NULL,
         cancellable INTEGER NOT NULL,
         created INTEGER NOT NULL,
@@ -33,8 +41,25 @@ const STEPS: [&str; 1] = ["
     ) STRICT;
     CREATE INDEX tasks_open ON tasks (completed) WHERE completed IS NULL;
     CREATE INDEX tasks_ended ON tasks (state, completed) WHERE completed IS NOT NULL;
+    CREATE INDEX tasks_running ON tasks (state) WHERE state = 1;
+    CREATE INDEX tasks_named ON tasks (name, state) WHERE completed IS NOT NULL;
+    CREATE INDEX tasks_alias ON tasks (alias) WHERE alias IS NOT NULL;
+    CREATE TABLE readers (
+        principal TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (principal, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE submissions (
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (scope, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX submissions_task ON submissions (seq);
     CREATE TABLE invocations (
         seq INTEGER PRIMARY KEY,
+        permission TEXT,
         body TEXT NOT NULL
     ) STRICT;
     CREATE TABLE variables (

@@ -2,8 +2,11 @@
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
 use super::super::{Claim, PURGE_BATCH};
+use super::{readers, submissions};
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
+use crate::task::access::Permission;
+use crate::task::query::fold;
 use crate::task::state::{Event, State};
 use crate::task::{Ending, Invocation, Task};
 use crate::value::Json;
@@ -15,20 +18,61 @@ use std::sync::Arc;
 /// A purge stops at so much data: SQLite walks through every page of a large value that it removes.
 const PURGE_BYTES: i64 = 32 * 1024 * 1024;
 
-const COLUMNS: &str = "id, name, state, cancellable, created, expires, started, completed, attempt, due, slot, \
-                       progress, error, result, body";
+/// The columns that [`task`] reads.
+pub(super) const COLUMNS: &str = "id, name, state, cancellable, created, expires, started, completed, attempt, due, \
+                                  slot, progress, error, result, body, permission";
+
+/// A new task, encoded on its caller's thread: the writer's time is what all callers share.
+pub(super) struct New {
+    task: Task,
+    alias: Option<String>,
+    permission: Option<String>,
+    body: String,
+    readers: Vec<String>,
+}
+
+impl New {
+    /// Encodes a task.
+    pub(super) fn of(task: &Task) -> serde_json::Result<Self> {
+        let folded = fold(task.id.as_str());
+        Ok(Self {
+            alias: (folded != task.id.as_str()).then_some(folded),
+            permission: task.permission.as_deref().map(serde_json::to_string).transpose()?,
+            body: serde_json::to_string(&*task.invocation)?,
+            readers: readers::of_task(task.permission.as_deref(), owner(task)),
+            task: task.clone(),
+        })
+    }
+
+    /// The new task's id.
+    pub(super) fn id(&self) -> &TaskId {
+        &self.task.id
+    }
+
+    /// How much data it is, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+}
+
+fn owner(task: &Task) -> Option<&str> {
+    task.invocation.user.as_ref().map(|user| user.id.as_str())
+}
 
 /// `false`: there is a task with this id.
-pub(super) fn insert(on: &Connection, task: &Task, invocation: &str) -> Result<bool> {
-    let row = "INSERT INTO tasks (id, name, state, cancellable, created, expires, attempt)
-               VALUES (?1, ?2, 0, ?3, ?4, ?5, 0) ON CONFLICT (id) DO NOTHING";
-    let expires = task.expires.map(|at| at.0);
-    let values = (task.id.as_str(), &*task.name, task.cancellable, task.created.0, expires);
+pub(super) fn insert(on: &Connection, new: &New) -> Result<bool> {
+    let row = "INSERT INTO tasks (id, alias, name, owner, state, cancellable, created, expires, attempt)
+               VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, 0) ON CONFLICT (id) DO NOTHING";
+    let task = &new.task;
+    let (id, expires) = (task.id.as_str(), task.expires.map(|at| at.0));
+    let values = (id, &new.alias, &*task.name, owner(task), task.cancellable, task.created.0, expires);
     if on.prepare_cached(row)?.execute(values)? == 0 {
         return Ok(false);
     }
-    let body = "INSERT INTO invocations (seq, body) VALUES (last_insert_rowid(), ?1)";
-    on.prepare_cached(body)?.execute([invocation])?;
+    let seq = on.last_insert_rowid();
+    let body = "INSERT INTO invocations (seq, permission, body) VALUES (?1, ?2, ?3)";
+    on.prepare_cached(body)?.execute((seq, &new.permission, &new.body))?;
+    readers::add(on, seq, &new.readers)?;
     Ok(true)
 }
 
@@ -92,7 +136,8 @@ pub(super) fn open(on: &Connection) -> Result<Vec<Task>> {
 
 /// See [`super::super::Store::purge`].
 pub(super) fn purge(on: &Connection, completed_before: Timestamp, others_before: Timestamp) -> Result<u32> {
-    let sql = "SELECT seq, octet_length(body) + coalesce(octet_length(result), 0) + coalesce(octet_length(log), 0)
+    let sql = "SELECT seq, octet_length(body) + coalesce(octet_length(result), 0) + coalesce(octet_length(log), 0),
+                      owner, permission
                FROM tasks INDEXED BY tasks_ended CROSS JOIN invocations USING (seq)
                WHERE completed IS NOT NULL AND state = ?1 AND completed < ?2 ORDER BY completed LIMIT ?3";
     let (mut removed, mut bytes) = (0, 0);
@@ -100,22 +145,31 @@ pub(super) fn purge(on: &Connection, completed_before: Timestamp, others_before:
         let before = if state == State::Completed { completed_before } else { others_before };
         let mut statement = on.prepare_cached(sql)?;
         let values = (state as u8, before.0, PURGE_BATCH - removed);
-        let ended = statement.query_map(values, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-        for row in ended.collect::<Result<Vec<_>>>()? {
+        let old = |row: &Row<'_>| {
+            let readers = readers::of_task(permission(row, 3)?.as_deref(), row.get_ref(2)?.as_str_or_null()?);
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, readers))
+        };
+        for (seq, size, readers) in statement.query_map(values, old)?.collect::<Result<Vec<_>>>()? {
             if bytes >= PURGE_BYTES {
                 return Ok(removed);
             }
-            on.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([row.0])?;
-            on.prepare_cached("DELETE FROM invocations WHERE seq = ?1")?.execute([row.0])?;
+            remove(on, seq, &readers)?;
             removed += 1;
-            bytes += row.1;
+            bytes += size;
         }
     }
     Ok(removed)
 }
 
+fn remove(on: &Connection, seq: i64, readers: &[String]) -> Result<()> {
+    readers::remove(on, seq, readers)?;
+    submissions::forget(on, seq)?;
+    on.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([seq])?;
+    on.prepare_cached("DELETE FROM invocations WHERE seq = ?1")?.execute([seq]).map(drop)
+}
+
 /// The row of [`COLUMNS`].
-fn task(row: &Row<'_>) -> Result<Task> {
+pub(super) fn task(row: &Row<'_>) -> Result<Task> {
     let time = |column| row.get::<_, Option<i64>>(column).map(|at| at.map(Timestamp));
     let number = row.get(2)?;
     let state = State::from_number(number).ok_or_else(|| damaged(2, format!("{number} is no state")))?;
@@ -128,6 +182,7 @@ fn task(row: &Row<'_>) -> Result<Task> {
         name: row.get(1)?,
         state,
         cancellable: row.get(3)?,
+        permission: permission(row, 15)?,
         created: Timestamp(row.get(4)?),
         expires: time(5)?,
         started: time(6)?,
@@ -140,6 +195,11 @@ fn task(row: &Row<'_>) -> Result<Task> {
         result: result.transpose().map_err(|fault| damaged(13, fault))?,
         invocation: Arc::new(invocation),
     })
+}
+
+fn permission(row: &Row<'_>, column: usize) -> Result<Option<Arc<Permission>>> {
+    let read = row.get_ref(column)?.as_str_or_null()?.map(serde_json::from_str::<Permission>);
+    Ok(read.transpose().map_err(|fault| damaged(column, fault))?.map(Arc::new))
 }
 
 fn damaged(column: usize, fault: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {

@@ -5,8 +5,10 @@ use super::SqliteStore;
 use super::schema::APPLICATION;
 use crate::clock::Timestamp;
 use crate::ids::IdScheme;
+use crate::principal::Principal;
 use crate::store::conformance::{Shared, suite};
-use crate::store::{Claim, Store, StoreError, StoreUrl};
+use crate::store::{Claim, Store, StoreError, StoreUrl, Submission};
+use crate::task::access::{Allowed, Permission};
 use crate::task::state::Event;
 use crate::task::{Ending, Invocation, Request, Task};
 use crate::value::Json;
@@ -224,4 +226,31 @@ async fn large_purges_are_cut_by_their_bytes() {
     }
     assert_eq!(store.purge(Timestamp(10), Timestamp(10)).await.expect("purges"), 4);
     assert_eq!(store.purge(Timestamp(10), Timestamp(10)).await.expect("purges"), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_removed_tasks() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("s.db");
+    let store = open(&path).expect("opens");
+    let allowed = Allowed { users: vec!["U".into()], groups: vec!["Ä".into()], ..Allowed::default() };
+    let permission = Permission { read: allowed.clone(), write: allowed };
+    for number in 0..3 {
+        let mut task = task();
+        let owner = Principal { id: "u".into(), ..Principal::default() };
+        task.invocation = Arc::new(Invocation { user: Some(owner), ..(*task.invocation).clone() });
+        task.permission = (number > 0).then(|| Arc::new(permission.clone()));
+        let submission = Submission::of(&task.invocation, "r".into(), number.to_string());
+        store.insert_once(&task, submission).await.expect("inserts");
+        assert!(store.finish(&task.id, 0, &Ending { event: Event::Abort, ..ending() }).await.expect("finishes"));
+    }
+    assert_eq!(rows(&path, &["tasks", "invocations", "readers", "submissions"]), [3, 3, 6, 3]);
+    assert_eq!(store.purge(Timestamp(99), Timestamp(99)).await.expect("purges"), 3);
+    assert_eq!(rows(&path, &["tasks", "invocations", "readers", "submissions"]), [0; 4]);
+}
+
+fn rows(path: &Path, tables: &[&str]) -> Vec<i64> {
+    let connection = Connection::open(path).expect("opens");
+    let count = |table| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+    tables.iter().map(|table| count(table).expect("counts")).collect()
 }
