@@ -76,6 +76,8 @@ pub fn route() -> Route {
         auth: None,
         access: Default::default(),
         permission: Default::default(),
+        summary: None,
+        tags: Vec::new(),
     }
 }
 
