@@ -197,43 +197,24 @@ async fn the_query_may_stand_in_body_parameter_or_header_and_is_paged() {
     }
     let failed = json!({"State": {"op": "EQ", "value": "Failed"}});
     let text = failed.to_string();
-    let answers = [
-        server.send(200, server.request("POST", "/tasks/query").json(&failed)).await,
-        server.send(200, server.request("QUERY", "/tasks/query").json(&failed)).await,
-        server
-            .send(
-                200,
-                server
-                    .request("POST", "/tasks/query")
-                    .header("Content-Type", "application/yaml")
-                    .body("State: {op: EQ, value: Failed}"),
-            )
-            .await,
-        server
-            .send(
-                200,
-                server
-                    .request("POST", "/tasks/query")
-                    .header("Content-Type", "application/xml")
-                    .body("<q><State><op>EQ</op><value>Failed</value></State></q>"),
-            )
-            .await,
-        server
-            .send(
-                200,
-                server.request(
-                    "GET",
-                    &format!(
-                        "/tasks/query?query={}",
-                        percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC)
-                    ),
-                ),
-            )
-            .await,
-        server.send(200, server.request("GET", "/tasks/query").header("query", &text)).await,
-        server.get(200, "/tasks/query?filter[State][op]=EQ&filter[State][value]=Failed").await,
-        server.get(200, "/tasks/query?filter%5BState%5D%5Bop%5D=eq&filter%5BState%5D%5Bvalue%5D=failed").await,
+    let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
+    let body = |content_type: &str, text: &'static str| {
+        server.request("POST", "/tasks/query").header("Content-Type", content_type).body(text)
+    };
+    let requests = [
+        server.request("POST", "/tasks/query").json(&failed),
+        server.request("QUERY", "/tasks/query").json(&failed),
+        body("application/yaml", "State: {op: EQ, value: Failed}"),
+        body("application/xml", "<q><State><op>EQ</op><value>Failed</value></State></q>"),
+        server.request("GET", &format!("/tasks/query?query={encoded}")),
+        server.request("GET", "/tasks/query").header("query", &text),
+        server.request("GET", "/tasks/query?filter[State][op]=EQ&filter[State][value]=Failed"),
+        server.request("GET", "/tasks/query?filter%5BState%5D%5Bop%5D=eq&filter%5BState%5D%5Bvalue%5D=failed"),
     ];
+    let mut answers = Vec::new();
+    for request in requests {
+        answers.push(server.send(200, request).await);
+    }
     for answer in &answers {
         assert_eq!(ids(answer), ids(&answers[0]));
         assert_eq!(ids(answer).len(), 5);

@@ -47,7 +47,7 @@ async fn bodies_are_read_in_every_format() {
 async fn answers_are_negotiated_by_q_values_and_wildcards() {
     let server = server().await;
     for (accept, content_type, start) in [
-        ("*/*", "application/json", "{\"Id\":"),
+        ("*/*", "application/json", "{"),
         ("application/xml", "application/xml", "<?xml"),
         ("text/xml, application/json;q=0.5", "text/xml", "<?xml"),
         ("application/xml;q=0.2, application/yaml;q=0.9", "application/yaml", "Id: "),
@@ -77,13 +77,16 @@ async fn problems_come_in_every_format() {
         ("application/json", "application/problem+json", "\"status\":404"),
         ("application/xml", "application/problem+xml", "<status>404</status>"),
         ("application/yaml", "application/problem+yaml", "status: 404"),
-        ("image/png", "application/problem+json", "\"status\":404"),
     ] {
         let answer = server.send(404, server.request("GET", "/tasks/nobody").header("Accept", accept)).await;
         assert_eq!(answer.header("content-type"), content_type, "{accept}");
         let text = answer.body.as_str().map_or_else(|| answer.body.to_string(), str::to_owned);
         assert!(text.contains(part), "{accept}: {text}");
     }
+    // What cannot be answered is said first, in the default format; where nothing is, that is said.
+    let refused = server.send(406, server.request("GET", "/tasks/nobody").header("Accept", "image/png")).await;
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    server.send(404, server.request("GET", "/nowhere").header("Accept", "image/png")).await;
 }
 
 #[tokio::test]
@@ -136,8 +139,13 @@ async fn a_get_has_a_tag_and_304() {
     let ended = server.run("/hello", Value::Null).await;
     let path = format!("/tasks/{}", ended.id());
     let tag = ended.header("etag").to_owned();
-    assert!(tag.starts_with('"') && tag.len() > 10, "{tag}");
-    let same = server.send(304, server.request("GET", &path).header("If-None-Match", format!("\"x\", W/{tag}"))).await;
+    assert!(tag.starts_with("W/\"") && tag.len() > 10, "{tag}");
+    let same = server
+        .send(
+            304,
+            server.request("GET", &path).header("If-None-Match", format!("\"x\", {}", tag.trim_start_matches("W/"))),
+        )
+        .await;
     assert_eq!((same.header("etag"), &same.body), (tag.as_str(), &json!("")));
     server.send(200, server.request("GET", &path).header("If-None-Match", "\"other\"")).await;
     let yaml = server.send(200, server.request("GET", &path).header("Accept", "application/yaml")).await;

@@ -46,7 +46,9 @@ pub enum Incoming {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadType {
     /// Its media type.
-    #[error("bodies of type `{0}` are not read here; send JSON, XML, YAML or a form")]
+    #[error(
+        "bodies of type `{0}` are not read here; send application/json, application/xml, application/yaml or application/x-www-form-urlencoded"
+    )]
     Type(String),
     /// Its character set.
     #[error("bodies in `{0}` are not read here; send UTF-8")]

@@ -5,6 +5,7 @@ use crate::config::Tls;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use std::fs::Metadata;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// How often it is looked whether the files changed.
@@ -29,6 +30,7 @@ impl Certificate {
         let read = stamps(files).await;
         let config = RustlsConfig::from_pem_file(&files.certificate, &files.key).await;
         let config = config.map_err(|error| fault(files, &error))?;
+        offer_http1(&config);
         Ok(Self { files: files.clone(), config, read })
     }
 
@@ -53,10 +55,20 @@ impl Certificate {
         }
         self.read = found;
         match self.config.reload_from_pem_file(&self.files.certificate, &self.files.key).await {
-            Ok(()) => tracing::info!("took the new certificate {}", self.files.certificate.display()),
+            Ok(()) => {
+                offer_http1(&self.config);
+                tracing::info!("took the new certificate {}", self.files.certificate.display());
+            }
             Err(error) => tracing::warn!("the old certificate stays: {}", fault(&self.files, &error)),
         }
     }
+}
+
+/// RFC 7301: what is offered is what is served.
+fn offer_http1(config: &RustlsConfig) {
+    let mut inner = (*config.get_inner()).clone();
+    inner.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.reload_from_config(Arc::new(inner));
 }
 
 fn fault(files: &Tls, error: &std::io::Error) -> String {
@@ -77,7 +89,6 @@ mod tests {
     use super::*;
     use std::fs;
     use std::process::Command;
-    use std::sync::Arc;
 
     /// A new key and a certificate of it.
     fn write(files: &Tls) {

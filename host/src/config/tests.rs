@@ -267,7 +267,7 @@ fn faults_of_sections() {
         ("ROUTE variables: [x]", "a:2:12: expected a map for `variables`, found a list"),
         (
             "ROUTE color: 5",
-            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, auth, admin, routes, task_routes",
+            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, auth, admin, openapi, routes, task_routes",
         ),
         ("ROUTE server: {lissen: x}", "a:2:10: unknown key `lissen` in `server`; did you mean `listen`?"),
         (
@@ -393,7 +393,7 @@ a:8:63: name: expected one of its own, `c` is that of line 7";
     assert_eq!(faults(text, Format::Yaml), told);
     let text = "
 task_routes:
-  - {operation: query, path: /a}
+  - {operation: find, path: /a}
   - {operation: get, path: '/a/{x}'}
   - {operation: get, path: /a, in: []}
   - {operation: get, path: /a, in: [pth]}
@@ -404,10 +404,10 @@ routes:
   - {method: get, path: '/c/{x}', component: ids.wasm}
 ";
     let told = "\
-a:3:17: operation: expected get or stop, found the text `query`
+a:3:17: operation: expected get, stop or query, found the text `find`
 a:4:28: path: expected a path without parameters: the task's id is added to it, found the text `/a/{x}`
 a:5:36: in: expected at least one value, found an empty list
-a:6:37: in: expected path, query, header or cookie, found the text `pth`; did you mean `path`?
+a:6:37: in: expected path, query, header, cookie or body, found the text `pth`; did you mean `path`?
 a:7:51: id_name: expected a letter or '_', then letters, digits, '_' or '-', found the text `a b`
 a:9:28: GET /c/{taskId} is already taken (line 8)
 a:11:25: the path /c/{x} cannot stand beside /c/{taskId} (line 8)";

@@ -27,7 +27,7 @@ macro_rules! suite {
                 a_closed_store_says_so],
             search: [any_search_answers_what_the_rules_say, pages_join_to_the_whole_answer, a_moving_target_is_met_once,
                 ids_are_found_in_any_case, live_progress_and_logs_count, permissions_come_back_as_they_were,
-                removed_tasks_are_not_found, unordered_scans_are_bounded, pages_are_cut_by_their_bytes],
+                removed_tasks_are_not_found],
             submissions: [a_repetition_is_the_same_task, scopes_are_apart, many_at_once_are_one_task,
                 a_submission_goes_with_its_task, a_taken_id_keeps_nothing],
             model: [any_history_agrees_with_the_state_machine],

@@ -390,7 +390,7 @@ impl Store for Double {
 
     fn search(&self, search: Search) -> Answer<'_, Page> {
         let contents = locked(&self.contents);
-        let number = |kept: &Kept| i64::try_from(kept.number).unwrap_or(i64::MAX);
+        let number = |kept: &Kept| i64::try_from(kept.number + 1).unwrap_or(i64::MAX);
         let tasks = contents.tasks.values().map(|kept| (number(kept), kept.task.clone(), kept.log.clone()));
         let page = page_of(&search, tasks.collect::<Vec<_>>());
         Box::pin(async move { Ok(page) })

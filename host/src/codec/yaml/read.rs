@@ -44,13 +44,21 @@ pub fn decode(text: &str) -> Result<Json, Fault> {
             let message = format!("a value in [] or {{}} with more than {MAX_AHEAD} indicators; write it in lines");
             return Err(Fault { place, message });
         }
-        let taken = event.map_err(|error| format!("malformed YAML: {}", error.info()));
+        let taken = event.map_err(|error| fault_of(error.info()));
         taken.and_then(|(event, _)| builder.take(event)).map_err(|message| Fault { place, message })?;
     }
     if builder.out.is_empty() {
         builder.out.push_str("null");
     }
     Json::parse(builder.out).map_err(|fault| Fault { place: Place { line: 1, column: 1 }, message: fault.message })
+}
+
+/// The parser's words, where ours are not clearer.
+fn fault_of(words: &str) -> String {
+    match words {
+        "recursion limit exceeded" => format!("nested deeper than {MAX_DEPTH} levels"),
+        words => format!("malformed YAML: {words}"),
+    }
 }
 
 /// The letters of `text`, which end when the parser has read too far ahead. Only after the first bracket does it do so.

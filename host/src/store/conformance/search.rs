@@ -280,6 +280,7 @@ pub async fn removed_tasks_are_not_found(store: Shared) {
     assert_eq!(whole(&*store, Search::new(Arc::default(), Reader::Everything, 9)).await, left);
 }
 
+/// For stores whose searches are bounded in time, as those of all real ones are.
 pub async fn unordered_scans_are_bounded(store: Shared) {
     for _ in 0..5 {
         store.insert(&new_task()).await.expect("inserts");
@@ -290,6 +291,7 @@ pub async fn unordered_scans_are_bounded(store: Shared) {
     assert!(matches!(fault, StoreError::TooBroad("Name")), "{fault}");
 }
 
+/// For stores whose pages are bounded in bytes, as those of all real ones are.
 pub async fn pages_are_cut_by_their_bytes(store: Shared) {
     let large = Json::from_serialize(&"x".repeat(PAGE_BYTES / 2)).expect("JSON");
     for _ in 0..5 {

@@ -6,7 +6,7 @@ use super::schema::APPLICATION;
 use crate::clock::Timestamp;
 use crate::ids::IdScheme;
 use crate::principal::Principal;
-use crate::store::conformance::{Shared, suite};
+use crate::store::conformance::{Shared, search, suite};
 use crate::store::{Claim, Store, StoreError, StoreUrl, Submission};
 use crate::task::access::{Allowed, Permission};
 use crate::task::state::Event;
@@ -19,6 +19,12 @@ use tempfile::TempDir;
 
 suite!(file, super::in_a_file());
 suite!(memory, super::in_memory());
+
+#[tokio::test]
+async fn searches_are_bounded() {
+    search::unordered_scans_are_bounded(in_memory().await.0).await;
+    search::pages_are_cut_by_their_bytes(in_memory().await.0).await;
+}
 
 async fn in_a_file() -> (Shared, TempDir) {
     let folder = TempDir::new().expect("a folder");
