@@ -262,11 +262,12 @@ impl Contents {
 
     fn put(&mut self, operation: Operation, task: Task) {
         self.writes.push(Write { operation, record: task.clone() });
-        self.inserted += 1;
-        let (id, number) = (task.id.clone(), self.inserted);
-        match self.tasks.entry(id) {
+        match self.tasks.entry(task.id.clone()) {
             Entry::Occupied(mut kept) => kept.get_mut().task = task,
-            Entry::Vacant(new) => drop(new.insert(Kept { number, task, log: String::new() })),
+            Entry::Vacant(new) => {
+                self.inserted += 1;
+                new.insert(Kept { number: self.inserted, task, log: String::new() });
+            }
         }
     }
 
@@ -390,7 +391,7 @@ impl Store for Double {
 
     fn search(&self, search: Search) -> Answer<'_, Page> {
         let contents = locked(&self.contents);
-        let number = |kept: &Kept| i64::try_from(kept.number + 1).unwrap_or(i64::MAX);
+        let number = |kept: &Kept| i64::try_from(kept.number).unwrap_or(i64::MAX);
         let tasks = contents.tasks.values().map(|kept| (number(kept), kept.task.clone(), kept.log.clone()));
         let page = page_of(&search, tasks.collect::<Vec<_>>());
         Box::pin(async move { Ok(page) })
