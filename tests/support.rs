@@ -42,6 +42,27 @@ pub fn with_core_module(folder: &Path, name: &str, module: &str) -> String {
     file.display().to_string()
 }
 
+/// A component of world `described-route` whose `describe` is this code.
+pub fn described(folder: &Path, name: &str, describe: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat/start-loop.wat");
+    let text = std::fs::read_to_string(file).expect("the text");
+    let failure = r#"(export "failure" (type (eq $failure-record)))"#;
+    let run = r#"(export "run" (func $run))"#;
+    assert!(text.contains(failure) && text.contains(run) && text.contains("(start $for-ever)"));
+    let description = r#"(type $description-record (record (field "summary" string) (field "description" string)
+        (field "input-schema" $maybe-text) (field "result-schema" $maybe-text)))
+        (export "description" (type (eq $description-record)))"#;
+    let lifted = r#"(alias export $types "description" (type $description))
+        (func $describe (result $description) (canon lift (core func $main "describe") (memory $mem) (realloc $realloc)))
+        (export "describe" (func $describe))"#;
+    let code = format!(r#"(func (export "describe") (result i32) {describe})"#);
+    let text = text.replace(failure, &format!("{failure} {description}")).replace(run, &format!("{run} {lifted}"));
+    let file = folder.join(name);
+    let binary = wat::parse_str(text.replace("(start $for-ever)", &code)).expect("valid text");
+    std::fs::write(&file, binary).expect("the folder is writable");
+    file.display().to_string()
+}
+
 /// A core module for [`with_core_module`]: a memory, an allocator that never frees, and these items.
 pub fn module_with(items: &str) -> String {
     format!(

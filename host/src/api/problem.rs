@@ -15,7 +15,7 @@ use serde::Serialize;
 /// An error as a client sees it.
 #[derive(Debug)]
 pub struct Problem {
-    document: Document,
+    document: Box<Document>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -46,7 +46,7 @@ impl Problem {
             column: None,
             errors: Vec::new(),
         };
-        Self { document, headers: Vec::new() }
+        Self { document: Box::new(document), headers: Vec::new() }
     }
 
     /// With a header field.
