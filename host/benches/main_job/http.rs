@@ -1,7 +1,7 @@
-//! A burst of durable tasks over HTTP against the real program.
+//! Bursts of durable tasks over HTTP against the real program: of anybody, and of callers who prove who they are.
 
 use crate::sample::{component, spread};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,6 +9,46 @@ use tokio::net::TcpStream;
 
 const CONNECTIONS: usize = 32;
 const TASKS: usize = 20_000;
+const SECRET: &str = "a secret of at least thirty-two bytes, for HS256";
+
+/// How callers prove who they are.
+#[derive(Clone, Copy)]
+enum Proof {
+    None,
+    Jwt,
+    Basic,
+}
+
+impl Proof {
+    /// The lines of the configuration and the header field of each request.
+    fn lines(self) -> (String, String) {
+        let scheme = |users: &str, scheme: &str| {
+            format!("auth:\n  users: [{users}]\n  schemes: {{s: {scheme}}}\n  default: s\n")
+        };
+        match self {
+            Self::None => (String::new(), String::new()),
+            Self::Jwt => {
+                let claims = serde_json::json!({"sub": "u", "exp": u32::MAX, "scope": "a b"});
+                let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+                let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token");
+                let lines = scheme("", &format!("{{type: jwt, secret: '{SECRET}', algorithms: [HS256]}}"));
+                (lines, format!("authorization: Bearer {token}\r\n"))
+            }
+            Self::Basic => {
+                let mut hash = Command::new(env!("CARGO_BIN_EXE_sandpool"))
+                    .args(["hash", "password"])
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .spawn()
+                    .expect("the program");
+                hash.stdin.take().expect("piped").write_all(b"pickle").expect("written");
+                let hash = String::from_utf8(hash.wait_with_output().expect("an end").stdout).expect("text");
+                let lines = scheme(&format!("{{id: u, name: morty, password: '{}'}}", hash.trim()), "{type: basic}");
+                (lines, "authorization: Basic bW9ydHk6cGlja2xl\r\n".to_owned())
+            }
+        }
+    }
+}
 
 struct Server {
     child: Child,
@@ -17,10 +57,10 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    fn start(lines: &str) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let config = format!(
-            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\nroutes:\n  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n",
+            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\n{lines}routes:\n  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n",
             component("hello.wasm").display()
         );
         let file = folder.path().join("sandpool.yaml");
@@ -77,10 +117,10 @@ async fn exchange(stream: &mut TcpStream, request: &str, buffer: &mut Vec<u8>) -
     }
 }
 
-async fn client(address: String, share: usize) -> Vec<Duration> {
+async fn client(address: String, share: usize, proof: String) -> Vec<Duration> {
     let mut stream = TcpStream::connect(&address).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
-    let submit = format!("PUT /t HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n");
+    let submit = format!("PUT /t HTTP/1.1\r\nhost: {address}\r\n{proof}content-length: 0\r\n\r\n");
     let (mut times, mut buffer, mut last) = (Vec::with_capacity(share), Vec::new(), String::new());
     for _ in 0..share {
         let began = Instant::now();
@@ -88,21 +128,43 @@ async fn client(address: String, share: usize) -> Vec<Duration> {
         times.push(began.elapsed());
     }
     let id = last.split("\"Id\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
-    let wait = format!("GET /tasks/{id}?wait=60 HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    let wait = format!("GET /tasks/{id}?wait=60 HTTP/1.1\r\nhost: {address}\r\n{proof}\r\n");
     assert!(exchange(&mut stream, &wait, &mut buffer).await.contains("\"Completed\""));
     times
 }
 
-pub async fn burst() {
-    let server = Server::start();
-    let idle = server.resident();
-    let (cpu, began) = (server.cpu(), Instant::now());
-    let clients: Vec<_> =
-        (0..CONNECTIONS).map(|_| tokio::spawn(client(server.address.clone(), TASKS / CONNECTIONS))).collect();
+/// All clients together; how long each of their submits took.
+async fn submit_all(server: &Server, proof: &str) -> Vec<Duration> {
+    let one = |_| tokio::spawn(client(server.address.clone(), TASKS / CONNECTIONS, proof.to_owned()));
+    let clients: Vec<_> = (0..CONNECTIONS).map(one).collect();
     let mut submits = Vec::new();
     for client in clients {
         submits.extend(client.await.expect("no panic"));
     }
+    submits
+}
+
+/// Bursts of anybody, with JWT and with Basic by turns; the ratios of what they reach.
+pub async fn with_proofs() {
+    let mut rates = [0.0; 3];
+    for _ in 0..3 {
+        for (rate, proof) in rates.iter_mut().zip([Proof::None, Proof::Jwt, Proof::Basic]) {
+            let (lines, field) = proof.lines();
+            let server = Server::start(&lines);
+            let began = Instant::now();
+            submit_all(&server, &field).await;
+            *rate += TASKS as f64 / began.elapsed().as_secs_f64() / 3.0;
+        }
+    }
+    let [none, jwt, basic] = rates;
+    println!("   none {none:.0} tasks/s; JWT {:.2} and Basic {:.2} of that", jwt / none, basic / none);
+}
+
+pub async fn burst() {
+    let server = Server::start("");
+    let idle = server.resident();
+    let (cpu, began) = (server.cpu(), Instant::now());
+    let submits = submit_all(&server, "").await;
     let db = rusqlite::Connection::open(server.folder.path().join("tasks.db")).expect("the store");
     // Each client has waited for its own last task; others may still be in their slots.
     let open = || db.query_row("SELECT count(*) FROM tasks WHERE state < 2", [], |row| row.get::<_, i64>(0));

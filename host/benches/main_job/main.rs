@@ -3,6 +3,7 @@
 //! 1. bare wasmtime (instantiate, call, drop) against the same through the `Executor` seam
 //! 2. submit → Completed over HTTP, real program, SQLite file with full synchronisation
 //! 3. stop: from the request to the store's drop, beside 0, 7 and 63 other spinning guests
+//! 4. the bursts of 2 by callers who prove who they are, against anybody's
 //!
 //! `cargo bench -- 2` runs one part.
 // A benchmark that cannot go on stops; its output is its purpose.
@@ -38,6 +39,10 @@ fn main() {
         for _ in 0..3 {
             runtime.block_on(http::burst());
         }
+    }
+    if wants("4") {
+        println!("4. the same, with authentication, three rounds by turns");
+        runtime.block_on(http::with_proofs());
     }
     if wants("3") {
         println!("3. stop requested → store dropped");
