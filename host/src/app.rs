@@ -9,7 +9,7 @@ use self::tls::Certificate;
 use crate::api::{self, Api, Documentation, Endpoints};
 use crate::auth::{AuthError, Authenticator};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, OpenApi};
 use crate::route::table::TableFault;
 use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, Route};
@@ -308,7 +308,7 @@ async fn recover(runner: &Runner, loaded: &[Arc<LoadedRoute>]) -> Result<(), Sto
 
 /// Lines for whoever started the server: where it is, what it serves, what to try.
 #[must_use]
-pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> String {
+pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute], openapi: &OpenApi) -> String {
     let mut lines = vec![format!("sandpool {} listening on {base}", env!("CARGO_PKG_VERSION"))];
     let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
     lines.extend(routes.iter().map(|route| {
@@ -319,6 +319,8 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute]) -> 
         let method = task_route.operation.methods().first().copied().unwrap_or_default();
         task_route.patterns().into_iter().map(move |pattern| format!("  {method:<6} {pattern}"))
     }));
+    lines.extend(openapi.path.iter().map(|path| format!("  {:<6} {path}", "GET")));
+    lines.extend(openapi.ui.iter().map(|path| format!("  {:<6} {path}", "GET")));
     if let Some(route) = routes.iter().find(|route| !route.path.contains('{')) {
         lines.push("Try:".into());
         lines.push(format!("  curl -X {} {base}{}", route.method, route.path));

@@ -17,13 +17,14 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let (routes, task_routes) = (config.routes.clone(), config.task_routes.clone());
+        let (routes, task_routes, openapi) =
+            (config.routes.clone(), config.task_routes.clone(), config.openapi.clone());
         let app = tokio::select! {
             app = App::build(config) => app?,
             // A start may take long: it compiles, and takes over what the last run left.
             () = signals.next() => return Ok(Ending::Ok),
         };
-        say(&welcome(&app.base_url()?, &routes, &task_routes));
+        say(&welcome(&app.base_url()?, &routes, &task_routes, &openapi));
         app.run(signals).await?;
         Ok(Ending::Ok)
     });
