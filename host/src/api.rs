@@ -7,6 +7,7 @@ mod edge;
 mod etag;
 mod health;
 mod invoke;
+mod logs;
 pub mod openapi;
 mod problem;
 mod query;
@@ -77,6 +78,7 @@ pub struct Endpoints {
 enum Endpoint {
     Invoke(Arc<LoadedRoute>),
     Task(TaskRoute),
+    Log(TaskRoute),
     Document,
     Page,
 }
@@ -101,6 +103,9 @@ impl Endpoints {
                     table.insert(method, &pattern, Endpoint::Task(task_route.clone()))?;
                 }
             }
+        }
+        for (task_route, pattern) in task_routes.iter().filter_map(|route| Some((route, route.log_pattern()?))) {
+            table.insert("GET", &pattern, Endpoint::Log(task_route.clone()))?;
         }
         if let Some(path) = &documentation.path {
             table.insert("GET", path, Endpoint::Document)?;
@@ -201,6 +206,9 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         }
         Found::Endpoint(Endpoint::Task(task_route), parameters) => {
             tasks::answer(&api, task_route, &parameters, &parts).await
+        }
+        Found::Endpoint(Endpoint::Log(task_route), parameters) => {
+            logs::answer(&api, task_route, &parameters, &parts).await
         }
         Found::Endpoint(Endpoint::Document, _) => endpoints.documents.answer_document(&api, &parts).await,
         Found::Endpoint(Endpoint::Page, _) => endpoints.documents.answer_page(&api, &parts).await,

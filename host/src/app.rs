@@ -317,7 +317,8 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute], ope
     }));
     lines.extend(task_routes.iter().flat_map(|task_route| {
         let method = task_route.operation.methods().first().copied().unwrap_or_default();
-        task_route.patterns().into_iter().map(move |pattern| format!("  {method:<6} {pattern}"))
+        let patterns = task_route.patterns().into_iter().chain(task_route.log_pattern());
+        patterns.map(move |pattern| format!("  {method:<6} {pattern}"))
     }));
     lines.extend(openapi.path.iter().map(|path| format!("  {:<6} {path}", "GET")));
     lines.extend(openapi.ui.iter().map(|path| format!("  {:<6} {path}", "GET")));

@@ -146,6 +146,17 @@ impl Runner {
         self.get(id).await
     }
 
+    /// A task's captured log as JSON lines, as far as it has got; `None`: no such task.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn log(&self, id: &TaskId) -> Result<Option<String>, StoreError> {
+        match self.0.board.find(id).filter(|live| !live.task().state.is_final()) {
+            Some(live) => Ok(Some(live.log_lines())),
+            None => self.0.options.store.log(id).await,
+        }
+    }
+
     /// One page of the tasks that match a query; of those that run, with the progress and log as they stand now.
     ///
     /// # Errors

@@ -26,6 +26,12 @@ impl Caller {
         Ok(Self { principal: Self::authenticate(api, scheme, parts).await?, answer })
     }
 
+    /// Lets in a caller who wants plain text; what cannot be text is JSON.
+    pub async fn of_text(api: &Api, scheme: Option<&str>, parts: &Parts) -> Result<Self, Problem> {
+        let answer = Answer { format: Format::Json, media_type: Format::Json.media_type() };
+        Ok(Self { principal: Self::authenticate(api, scheme, parts).await?, answer })
+    }
+
     /// Who calls; nobody is asked without a scheme.
     pub async fn authenticate(api: &Api, scheme: Option<&str>, parts: &Parts) -> Result<Option<Principal>, Problem> {
         let Some(scheme) = scheme else { return Ok(None) };

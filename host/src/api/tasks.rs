@@ -16,6 +16,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::sync::Arc;
 
 pub async fn answer(
     api: &Api,
@@ -24,20 +25,18 @@ pub async fn answer(
     parts: &Parts,
 ) -> Result<Response, Problem> {
     let caller = Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?;
-    let text = request::task_id(task_route, parameters, &parts.uri, &parts.headers)?;
-    // What can be no id is an id that nobody has; what the caller may not read is one too.
-    let id = TaskId::parse(&text).map_err(|_| unknown(&text))?;
-    let task = api.0.runner.get(&id).await?.filter(|task| caller.may_read(task)).ok_or_else(|| unknown(&text))?;
+    let task = readable(api, &caller, task_route, parameters, parts).await?;
+    let id = task.id.clone();
     let task = match task_route.operation {
         Operation::Stop if !caller.may_write(&task) => {
             return Err(Problem::new(403, "You may read this task, but not stop it."));
         }
         Operation::Stop => api.0.runner.stop(&id).await.map_err(|error| match error {
-            StopError::Unknown(_) => unknown(&text),
+            StopError::Unknown(_) => unknown(id.as_str()),
             other => other.into(),
         })?,
         Operation::Get | Operation::Query => match request::wait_of_query(&parts.uri)? {
-            Some(longest) => api.0.runner.wait(&id, longest).await?.ok_or_else(|| unknown(&text))?,
+            Some(longest) => api.0.runner.wait(&id, longest).await?.ok_or_else(|| unknown(id.as_str()))?,
             None => task,
         },
     };
@@ -51,15 +50,36 @@ pub async fn answer(
     Ok(negotiated(response))
 }
 
+/// The task that a request names, if the caller may read it.
+pub async fn readable(
+    api: &Api,
+    caller: &Caller,
+    task_route: &TaskRoute,
+    parameters: &[(String, String)],
+    parts: &Parts,
+) -> Result<Arc<Task>, Problem> {
+    let text = request::task_id(task_route, parameters, &parts.uri, &parts.headers)?;
+    // What can be no id is an id that nobody has; what the caller may not read is one too.
+    let id = TaskId::parse(&text).map_err(|_| unknown(&text))?;
+    api.0.runner.get(&id).await?.filter(|task| caller.may_read(task)).ok_or_else(|| unknown(&text))
+}
+
 /// A task as an answer.
 pub fn show(status: StatusCode, task: &Task, answer: Answer) -> Response {
-    respond(status, written(&AsyncTask::from(task), "AsyncTask", answer), answer)
+    respond_with(status, &AsyncTask::from(task), "AsyncTask", answer)
 }
 
 /// Tasks as an answer.
 pub fn list(status: StatusCode, tasks: &[Task], answer: Answer) -> Response {
     let views: Vec<AsyncTask<'_>> = tasks.iter().map(AsyncTask::from).collect();
-    respond(status, written(&views, "AsyncTasks", answer), answer)
+    respond_with(status, &views, "AsyncTasks", answer)
+}
+
+/// Anything as an answer.
+pub fn respond_with(status: StatusCode, view: &impl Serialize, root: &str, answer: Answer) -> Response {
+    let mut response = (status, written(view, root, answer)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
+    negotiated(response)
 }
 
 fn written(views: &impl Serialize, root: &str, answer: Answer) -> Vec<u8> {
@@ -73,14 +93,8 @@ fn written(views: &impl Serialize, root: &str, answer: Answer) -> Vec<u8> {
     }
 }
 
-fn respond(status: StatusCode, body: Vec<u8>, answer: Answer) -> Response {
-    let mut response = (status, body).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
-    negotiated(response)
-}
-
 /// It depends on `Accept`; and a running task changes at any moment, so it is asked for again each time, by its tag.
-fn negotiated(mut response: Response) -> Response {
+pub fn negotiated(mut response: Response) -> Response {
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

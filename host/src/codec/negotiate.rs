@@ -51,6 +51,16 @@ pub fn negotiate_problem<'a>(accept: impl IntoIterator<Item = &'a str>, offered:
     Answer { format, media_type: format.problem_type() }
 }
 
+/// Whether plain text is liked better than every format on offer.
+#[must_use]
+pub fn prefers_text<'a>(accept: impl IntoIterator<Item = &'a str>, offered: &[Format]) -> bool {
+    let ranges = ranges(accept);
+    let names =
+        offered.iter().flat_map(|format| std::iter::once(format.media_type()).chain(format.aliases().iter().copied()));
+    let best = names.map(|name| quality(&ranges, name, false)).max().unwrap_or(0);
+    quality(&ranges, "text/plain", false) > best
+}
+
 /// A media range and its quality in thousandths.
 #[derive(Debug, PartialEq, Eq)]
 struct Range {

@@ -47,9 +47,9 @@ fn of_task_route(place: Option<Place>, route: &TaskRoute) -> Vec<Endpoint> {
     let methods = route.operation.methods();
     let patterns = route.patterns();
     let moved_by = "a task route by default; configure `task_routes` to move it";
-    let of_method =
-        |method| patterns.iter().map(move |pattern| Endpoint { place, moved_by, method, pattern: pattern.clone() });
-    methods.iter().flat_map(|method| of_method(*method)).collect()
+    let endpoint = |(method, pattern)| Endpoint { place, moved_by, method, pattern };
+    let all = methods.iter().flat_map(|method| patterns.iter().map(|pattern| (*method, pattern.clone())));
+    all.chain(route.log_pattern().map(|pattern| ("GET", pattern))).map(endpoint).collect()
 }
 
 fn insert(endpoints: &[Endpoint], sink: &Sink) {

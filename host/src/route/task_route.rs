@@ -115,4 +115,11 @@ impl TaskRoute {
         patterns.extend(elsewhere.then(|| self.path.clone()));
         patterns
     }
+
+    /// The pattern under which a task's log is read, beside the task; `None`: this operation reads none.
+    #[must_use]
+    pub fn log_pattern(&self) -> Option<String> {
+        let of_task = self.patterns().into_iter().next()?;
+        (self.operation == Operation::Get).then(|| format!("{}/log", of_task.trim_end_matches('/')))
+    }
 }

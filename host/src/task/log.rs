@@ -30,6 +30,8 @@ pub enum Level {
 /// One line of a task's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
+    /// Its number in the task's log, from 1; given by the log.
+    pub seq: u64,
     /// When it was written.
     pub at: Timestamp,
     /// How much it matters.
@@ -55,7 +57,7 @@ impl Line {
             room = room.saturating_sub(size);
             enough
         };
-        Self { at, level, message, fields: fields.take_while(fits).collect() }
+        Self { seq: 0, at, level, message, fields: fields.take_while(fits).collect() }
     }
 
     /// A guest's text, cut to [`MAX_LINE`] bytes and without control characters that could drive a reader's terminal.
@@ -90,8 +92,9 @@ pub struct LogBuffer {
 impl LogBuffer {
     /// Adds a line and drops the oldest ones that no longer fit.
     pub fn push(&mut self, line: Line) {
+        let seq = self.dropped + self.lines.len() as u64 + 1;
         self.bytes += line.size();
-        self.lines.push_back(line);
+        self.lines.push_back(Line { seq, ..line });
         while self.bytes > MAX_BYTES
             && let Some(oldest) = self.lines.pop_front()
         {
@@ -103,6 +106,7 @@ impl LogBuffer {
     /// The lines, oldest first, after a marker of how many were dropped.
     pub fn lines(&self) -> impl Iterator<Item = Line> {
         let marker = self.lines.front().filter(|_| self.dropped > 0).map(|first| Line {
+            seq: self.dropped,
             at: first.at,
             level: Level::Warn,
             message: format!("{} earlier lines were dropped", self.dropped),
@@ -140,7 +144,8 @@ mod tests {
         let lines: Vec<Line> = log.lines().collect();
         let kept = lines.len() - 1;
         assert_eq!(lines[0].message, format!("{} earlier lines were dropped", 100_000 - kept));
-        assert_eq!(lines[kept].message, "line 99999");
+        assert_eq!((lines[kept].message.as_str(), lines[kept].seq), ("line 99999", 100_000));
+        assert!(lines.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq), "no number is missing or twice");
         assert!(log.to_json_lines().len() < 2 * MAX_BYTES + 4096);
     }
 

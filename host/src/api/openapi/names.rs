@@ -130,5 +130,7 @@ pub fn endpoints(route: &TaskRoute) -> Vec<(&'static str, &'static str, String)>
         }
     };
     let path = in_path.then(|| (by_path, method, with_id()));
-    path.into_iter().chain(elsewhere.then(|| (by_other, method, route.path.clone()))).collect()
+    let other = elsewhere.then(|| (by_other, method, route.path.clone()));
+    let log = route.log_pattern().map(|pattern| ("getTaskLog", "GET", pattern));
+    path.into_iter().chain(other).chain(log).collect()
 }

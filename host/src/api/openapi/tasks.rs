@@ -16,6 +16,7 @@ const QUERY_TYPES: [&str; 3] = ["application/json", "application/xml", "applicat
 pub fn operations(context: &Context<'_>, route: &TaskRoute, names: &Names) -> Vec<(String, &'static str, Value)> {
     let written = |(_, method, path): (&str, &'static str, String)| {
         let mut operation = match route.operation {
+            Operation::Get if route.log_pattern().as_ref() == Some(&path) => log(route, &path),
             Operation::Get => get(context, route, &path),
             Operation::Stop => stop(context, route, &path),
             Operation::Query => query_tasks(context, route, method),
@@ -43,7 +44,7 @@ fn ids(route: &TaskRoute, path: &str) -> Vec<Value> {
             "schema": {"type": "string", "minLength": 1, "examples": ["3f2b8c1e-6f0a-4c55-9d0e-0b7a3f1c9a11"]},
         })
     };
-    if path != route.path {
+    if path.contains('{') {
         return vec![parameter("path", true)];
     }
     let places: Vec<&str> = [(IdPlace::Query, "query"), (IdPlace::Header, "header"), (IdPlace::Cookie, "cookie")]
@@ -75,6 +76,45 @@ fn get(context: &Context<'_>, route: &TaskRoute, path: &str) -> Value {
         "description": "Answers at once, or as soon as the task has ended with `wait`.",
         "parameters": parameters,
         "responses": parts::responses(vec![("200", found), ("304", same)], &problems(route, vec![400, 404, 406, 503])),
+    })
+}
+
+fn log(route: &TaskRoute, path: &str) -> Value {
+    let lines = json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["seq", "at", "level", "message"],
+            "properties": {
+                "seq": {"type": "integer", "minimum": 0, "description": "The line's number in the task's log"},
+                "at": {"type": "string", "format": "date-time"},
+                "level": {"type": "string", "enum": ["trace", "debug", "info", "warn", "error"]},
+                "message": {"type": "string"},
+                "fields": {
+                    "type": "array",
+                    "description": "Names and values",
+                    "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+                },
+            },
+        },
+        "xml": {"name": "Log", "wrapped": true},
+    });
+    let mut content = parts::content(media_types(&route.responses), &lines);
+    parts::put(&mut content, "text/plain", json!({"schema": {"type": "string"}}));
+    let mut parameters = ids(route, path);
+    parameters.push(json!({
+        "name": "after",
+        "in": "query",
+        "required": false,
+        "description": "Only lines with a greater `seq`",
+        "schema": {"type": "integer", "minimum": 0, "maximum": i64::MAX},
+    }));
+    let found = json!({"description": "The newest lines of the task's log", "content": content});
+    json!({
+        "summary": "Read a task's log",
+        "description": "What the guest logged or wrote to stdout and stderr: the newest 64 KiB.",
+        "parameters": parameters,
+        "responses": parts::responses(vec![("200", found)], &problems(route, vec![400, 404, 406, 503])),
     })
 }
 

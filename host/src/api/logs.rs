@@ -1,0 +1,69 @@
+//! Owns how a task's captured log is read: as text, or as a list of lines. Must not know how it is captured.
+
+use super::caller::Caller;
+use super::problem::Problem;
+use super::{Api, request, tasks};
+use crate::codec::prefers_text;
+use crate::route::task_route::TaskRoute;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::fmt::Write;
+
+/// A line as it is stored.
+#[derive(Deserialize)]
+struct Line {
+    seq: u64,
+    at: String,
+    level: String,
+    message: String,
+    #[serde(default)]
+    fields: Vec<(String, String)>,
+}
+
+pub async fn answer(
+    api: &Api,
+    task_route: &TaskRoute,
+    parameters: &[(String, String)],
+    parts: &Parts,
+) -> Result<Response, Problem> {
+    let as_text = prefers_text(request::accepted(&parts.headers), &task_route.responses);
+    let caller = match as_text {
+        true => Caller::of_text(api, task_route.auth.as_deref(), parts).await?,
+        false => Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?,
+    };
+    let after = after(parts)?;
+    let task = tasks::readable(api, &caller, task_route, parameters, parts).await?;
+    let stored = api.0.runner.log(&task.id).await?.unwrap_or_default();
+    let lines = stored.lines().filter_map(|text| Some((text, serde_json::from_str::<Line>(text).ok()?)));
+    let lines = lines.filter(|(_, line)| line.seq > after);
+    if !as_text {
+        let raw: Vec<&RawValue> = lines.filter_map(|(text, _)| serde_json::from_str(text).ok()).collect();
+        return Ok(tasks::respond_with(StatusCode::OK, &raw, "Log", caller.answer));
+    }
+    let mut text = String::new();
+    for (_, Line { seq: _, at, level, message, fields }) in lines {
+        // A line of the guest stays one line here: what it broke is indented.
+        let message = message.trim_end_matches('\n').replace('\n', "\n    ");
+        drop(write!(text, "{at} {level:<5} {message}"));
+        fields.iter().for_each(|(name, value)| drop(write!(text, " {name}={value}")));
+        text.push('\n');
+    }
+    let mut response = (StatusCode::OK, text).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok(tasks::negotiated(response))
+}
+
+/// `?after=N`: only lines with a greater `seq`.
+fn after(parts: &Parts) -> Result<u64, Problem> {
+    let found = request::query(&parts.uri).into_iter().find(|(name, _)| name == "after");
+    let Some((_, value)) = found else { return Ok(0) };
+    value.parse().map_err(|_| {
+        Problem::new(
+            400,
+            format!("The query parameter `after` must be the `seq` of a line, a whole number from 0, not `{value}`."),
+        )
+    })
+}
