@@ -63,3 +63,36 @@ async fn a_value_that_is_too_large_is_refused_in_words() {
     assert_eq!(ended.body["Result"]["refused"], json!(3), "{ended:?}");
     assert_eq!(ended.body["Result"]["lastError"]["error"], "unavailable");
 }
+
+#[tokio::test]
+async fn administrators_read_and_write_variables_with_versions() {
+    let counter = component("counter.wasm");
+    let server = Server::start(&format!(
+        "state: {{counter: 41}}\nroutes:\n  - {{method: PUT, path: /count, component: {counter}, state: {{write: [counter]}}}}\n"
+    ))
+    .await;
+    let first = server.get(200, "/-/state/counter").await;
+    assert_eq!((first.header("etag"), &first.body), ("\"1\"", &json!(41)));
+    server.run("/count", Value::Null).await;
+    let put = |tag: &str, value: Value| server.request("PUT", "/-/state/counter").header("If-Match", tag).json(&value);
+    let stale = server.send(412, put("\"1\"", json!(0))).await;
+    assert_eq!(stale.header("etag"), "\"2\"");
+    server.send(412, put("\"abc\"", json!(0))).await;
+    let written = server.send(204, put("\"2\"", json!(100))).await;
+    assert_eq!(written.header("etag"), "\"3\"");
+    assert_eq!(server.run("/count", Value::Null).await.body["Result"]["value"], 101, "guests see it");
+    let new = server.request("PUT", "/-/state/a%20b").header("If-None-Match", "*");
+    let new = new.header("Content-Type", "application/yaml").body("{x: [1, no]}");
+    server.send(201, new).await;
+    let again = server.request("PUT", "/-/state/a%20b").header("If-None-Match", "*").json(&json!(1));
+    server.send(412, again).await;
+    assert_eq!(server.get(200, "/-/state/a%20b").await.body, json!({"x": [1, "no"]}));
+    assert_eq!(server.get(200, "/-/state").await.body, json!(["a b", "counter"]));
+    server.get(404, "/-/state/nothing").await;
+    let long = server.put(422, &format!("/-/state/{}", "x".repeat(129)), json!(1)).await;
+    assert!(long.text("detail").contains("128"), "{long:?}");
+    server.send(400, put("*", json!(1))).await;
+    assert_eq!(server.delete(405, "/-/state/counter").await.header("allow"), "GET, HEAD, PUT");
+    let stranger = server.request("GET", "/-/state/counter").header("X-Forwarded-For", "192.0.2.1");
+    assert!(server.send(403, stranger).await.text("detail").contains("admin"));
+}

@@ -13,6 +13,7 @@ mod problem;
 mod query;
 mod rate;
 mod request;
+mod state;
 mod tasks;
 mod ui;
 mod view;
@@ -151,6 +152,8 @@ impl Api {
         let endpoints = Router::new()
             .route("/-/live", get(health::live))
             .route("/-/ready", get(health::ready))
+            .route("/-/state", get(state::names))
+            .route("/-/state/{name}", get(state::get).put(state::put).fallback(state::only_get_and_put))
             .fallback(dispatch)
             .method_not_allowed_fallback(only_get)
             .layer(edge::compression());

@@ -81,7 +81,10 @@ pub enum VariableError {
     /// The variable has this version, not the one that was expected; 0 when it does not exist.
     #[error("the version is {0}")]
     Conflict(u64),
-    /// The store cannot do it now, or the value is not one it takes.
+    /// The name, the value or the number of variables is over a limit.
+    #[error("{0}")]
+    Limit(String),
+    /// The store cannot do it now.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -16,7 +16,7 @@ pub use submit::SubmitError;
 pub use variables::GrantedVariables;
 
 use crate::clock::Clock;
-use crate::executor::{Executor, IdGenerator};
+use crate::executor::{Executor, IdGenerator, VariableError, Versioned};
 use crate::ids::{IdScheme, TaskId};
 use crate::route::Route;
 use crate::schema::Description;
@@ -24,6 +24,7 @@ use crate::store::{Page, Search, Store, StoreError};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
+use crate::value::Json;
 use lane::Lanes;
 use live::Board;
 use std::future::Future;
@@ -154,6 +155,38 @@ impl Runner {
         match self.0.board.find(id).filter(|live| !live.task().state.is_final()) {
             Some(live) => Ok(Some(live.log_lines())),
             None => self.0.options.store.log(id).await,
+        }
+    }
+
+    /// A shared variable, whatever any route is granted.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn variable(&self, name: String) -> Result<Option<Versioned>, StoreError> {
+        self.0.options.store.variable(name).await
+    }
+
+    /// The names of all shared variables, sorted.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn variable_names(&self) -> Result<Vec<String>, StoreError> {
+        self.0.options.store.variable_names().await
+    }
+
+    /// Writes a shared variable: in any case, or over the expected version (`Some(None)`: none); answers the new version.
+    ///
+    /// # Errors
+    /// When it has another version, is over a limit, or the store does not answer.
+    pub async fn write_variable(
+        &self,
+        name: String,
+        expected: Option<Option<u64>>,
+        value: Json,
+    ) -> Result<u64, VariableError> {
+        match expected {
+            None => self.0.options.store.set_variable(name, value).await,
+            Some(expected) => self.0.options.store.update_variable(name, expected, value).await,
         }
     }
 

@@ -95,7 +95,7 @@ pub enum Submitted {
 pub const PURGE_BATCH: u32 = 500;
 /// The most bytes of a shared variable's name; it has at least one.
 pub const MAX_NAME: usize = 128;
-/// The most shared variables of one store. Whatever goes beyond a limit is answered with `Unavailable`, and why.
+/// The most shared variables of one store. Whatever goes beyond a limit is answered with `Limit`, and why.
 pub const MAX_VARIABLES: u32 = 10_000;
 
 /// Durable storage of tasks and shared variables. An answer means: it is on disk.
@@ -158,16 +158,16 @@ fn check_variable(name: &str, value: &Json) -> Result<(), VariableError> {
     let (name_bytes, value_bytes) = (name.len(), value.as_str().len());
     if !(1..=MAX_NAME).contains(&name_bytes) {
         let text = format!("a variable's name has 1 to {MAX_NAME} bytes, this one has {name_bytes}");
-        return Err(VariableError::Unavailable(text));
+        return Err(VariableError::Limit(text));
     }
     if value_bytes > MAX_VALUE {
         let text = format!("a variable's value has at most {MAX_VALUE} bytes, the one of {name} has {value_bytes}");
-        return Err(VariableError::Unavailable(text));
+        return Err(VariableError::Limit(text));
     }
     Ok(())
 }
 
 /// There are as many variables as a store takes.
 fn too_many_variables() -> VariableError {
-    VariableError::Unavailable(format!("the store takes at most {MAX_VARIABLES} variables"))
+    VariableError::Limit(format!("the store takes at most {MAX_VARIABLES} variables"))
 }

@@ -60,7 +60,7 @@ impl Caller {
     }
 }
 
-fn not_acceptable(responses: &[Format]) -> Problem {
+pub fn not_acceptable(responses: &[Format]) -> Problem {
     let offered: Vec<&str> = responses.iter().map(|format| format.media_type()).collect();
     Problem::new(406, format!("`Accept` allows none of what is answered here: {}.", offered.join(", ")))
 }

@@ -10,7 +10,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::fmt::Write;
 
 /// A line as it is stored.
 #[derive(Deserialize)]
@@ -47,9 +46,8 @@ pub async fn answer(
     for (_, Line { seq: _, at, level, message, fields }) in lines {
         // A line of the guest stays one line here: what it broke is indented.
         let message = message.trim_end_matches('\n').replace('\n', "\n    ");
-        drop(write!(text, "{at} {level:<5} {message}"));
-        fields.iter().for_each(|(name, value)| drop(write!(text, " {name}={value}")));
-        text.push('\n');
+        let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        text.push_str(&format!("{at} {level:<5} {message}{fields}\n"));
     }
     let mut response = (StatusCode::OK, text).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -120,7 +120,7 @@ impl From<VariableError> for StateError {
         match error {
             VariableError::Denied => Self::Denied,
             VariableError::Conflict(version) => Self::Conflict(version),
-            VariableError::Unavailable(why) => Self::Unavailable(why),
+            VariableError::Limit(why) | VariableError::Unavailable(why) => Self::Unavailable(why),
         }
     }
 }

@@ -81,9 +81,9 @@ pub async fn initial_values_are_written_all_or_none(store: Shared) {
 
 pub async fn limits_are_named(store: Shared) {
     let refusal = async |name: &str, value: Json| match store.set_variable(name.into(), value.clone()).await {
-        Err(VariableError::Unavailable(text)) => {
+        Err(VariableError::Limit(text)) => {
             let update = store.update_variable(name.into(), None, value).await;
-            assert_eq!(update, Err(VariableError::Unavailable(text.clone())));
+            assert_eq!(update, Err(VariableError::Limit(text.clone())));
             text
         }
         other => panic!("{name:.9}: {other:?}"),
