@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 12] = [
     &["value", "clock", "ids", "principal"],
     &["task", "codec"],
-    &["route", "schema"],
+    &["route", "schema", "metrics"],
     &["executor"],
     &["store", "wasm", "auth", "events"],
     &["runner", "callback", "plugins", "tenant"],
@@ -20,17 +20,18 @@ const LAYERS: [&[&str]; 12] = [
     &["lib"],
 ];
 /// Crates that only some modules may name.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("axum", &["api", "app"]),
     ("axum_server", &["app"]),
     ("wasmtime", &["wasm", "plugins"]),
     ("wasmtime_wasi", &["wasm"]),
     ("rusqlite", &["store"]),
     ("clap", &["cli"]),
+    ("prometheus_client", &["metrics"]),
 ];
 /// Layers 0 and 1 know no runtime.
-const RUNTIME_FREE: [&str; 10] =
-    ["value", "clock", "ids", "principal", "task", "codec", "route", "schema", "executor", "config"];
+const RUNTIME_FREE: [&str; 11] =
+    ["value", "clock", "ids", "principal", "task", "codec", "route", "schema", "metrics", "executor", "config"];
 /// Files that start tasks on the runtime; each names and joins what it starts.
 const SPAWNERS: [&str; 5] = ["runner/submit.rs", "runner/recover.rs", "wasm/engine.rs", "app.rs", "wasm/pool.rs"];
 const FILE_LINES: usize = 500;

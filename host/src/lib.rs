@@ -10,6 +10,7 @@ pub mod codec;
 pub mod config;
 pub mod executor;
 pub mod ids;
+pub mod metrics;
 pub mod principal;
 pub mod route;
 pub mod runner;
