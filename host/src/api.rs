@@ -21,6 +21,7 @@ pub use edge::Admin;
 pub use rate::RateLimit;
 
 use crate::auth::Authenticator;
+use crate::metrics::Metrics;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
 use crate::runner::{LoadedRoute, Runner};
@@ -52,6 +53,8 @@ pub struct Options {
     pub rate_limit: Option<RateLimit>,
     /// Who may use the management endpoints; `None`: whoever is on this machine.
     pub admin: Option<Admin>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The HTTP surface; clones share it.
@@ -146,6 +149,7 @@ impl Api {
         let endpoints = Router::new()
             .route("/-/live", get(health::live))
             .route("/-/ready", get(health::ready))
+            .route("/-/metrics", get(health::metrics))
             .fallback(dispatch)
             .method_not_allowed_fallback(only_get)
             .layer(edge::compression());
@@ -157,7 +161,7 @@ impl Api {
         endpoints
             .layer(from_fn_with_state(self.clone(), edge::options))
             .layer(from_fn(edge::limit_uri))
-            .layer(from_fn(edge::identify))
+            .layer(from_fn_with_state(self.clone(), edge::identify))
             .with_state(self.clone())
     }
 

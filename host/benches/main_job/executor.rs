@@ -61,6 +61,8 @@ fn route(name: &str) -> Arc<Route> {
         auth: None,
         access: Default::default(),
         permission: Default::default(),
+        summary: None,
+        tags: Vec::new(),
     })
 }
 

@@ -7,6 +7,7 @@
 
 use sandpool::clock::Timestamp;
 use sandpool::ids::{IdScheme, TaskId};
+use sandpool::metrics::Metrics;
 use sandpool::principal::Principal;
 use sandpool::store::sqlite::SqliteStore;
 use sandpool::store::{Claim, Page, Reader, Search, Store, StoreUrl};
@@ -28,7 +29,7 @@ async fn main() {
     let count = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
     let folder = tempfile::TempDir::new().expect("a folder");
     let path = folder.path().join("bench.db");
-    let store = Arc::new(SqliteStore::open(&StoreUrl::SqliteFile(path.clone())).expect("opens"));
+    let store = Arc::new(SqliteStore::open(&StoreUrl::SqliteFile(path.clone()), &Metrics::default()).expect("opens"));
     fill(&store, count).await;
     let size = std::fs::metadata(&path).map_or(0, |file| file.len() / 1_000_000);
     println!("{count} finished tasks, 200 running, 1,000 waiting; {size} MB");

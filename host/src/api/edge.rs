@@ -4,6 +4,7 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, request};
+use crate::metrics::Counted;
 use crate::task::access::Allowed;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
@@ -90,16 +91,20 @@ pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<(), Problem> {
 }
 
 /// Gives a request its id, which the answer and every log line has, and notes how it went.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+pub async fn identify(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let http = &api.0.options.metrics.http;
+    let _in_flight = Counted::in_gauge(&http.in_flight);
     let given = request.headers().get(&REQUEST_ID).filter(|id| is_plain(id)).cloned();
     let made = || HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok();
     let Some(id) = given.or_else(made) else { return next.run(request).await };
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!(
+    // An error's level, so that every line has its request, whatever is logged.
+    let span = tracing::error_span!(
+        target: "http",
         "request",
         id = id.to_str().unwrap_or_default(),
-        %method,
+        method = method.as_str(),
         path,
         task = tracing::field::Empty
     );
@@ -108,6 +113,7 @@ pub async fn identify(mut request: Request, next: Next) -> Response {
         let mut response = next.run(request).await;
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(target: "http", status = response.status().as_u16(), milliseconds, "answered");
+        http.answered(method.as_str(), response.status().as_u16());
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }

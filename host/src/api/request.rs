@@ -176,7 +176,8 @@ mod tests {
     fn credentials_stay_with_the_host() {
         let mut fields = headers("authorization", "Basic secret");
         fields.insert("x-custom", HeaderValue::from_static("kept"));
-        let nobody = Authenticator::new(Default::default(), std::sync::Arc::new(crate::clock::SystemClock));
+        let nobody =
+            Authenticator::new(Default::default(), std::sync::Arc::new(crate::clock::SystemClock), &Default::default());
         let uri = Uri::from_static("/a?b=c%20d");
         let seen = for_guests("http://h", "PUT", &uri, &fields, Vec::new(), &nobody.expect("no schemes"));
         assert_eq!(seen.headers, [("x-custom".to_owned(), "kept".to_owned())]);

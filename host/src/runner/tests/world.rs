@@ -122,6 +122,7 @@ impl World {
             node: "host-1".into(),
             retention: EVER,
             retention_failed: EVER,
+            metrics: Arc::default(),
         });
         let watched = Arc::downgrade(&runner.0);
         store.watch(Box::new(move |id, history| visible(&watched, id, history)));
