@@ -18,5 +18,6 @@ pub mod schema;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod trace;
 pub mod value;
 pub mod wasm;

@@ -6,6 +6,7 @@ use super::problem::Problem;
 use super::{Api, request};
 use crate::metrics::Counted;
 use crate::task::access::Allowed;
+use crate::trace;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -106,14 +107,27 @@ pub async fn identify(State(api): State<Api>, mut request: Request, next: Next) 
         id = id.to_str().unwrap_or_default(),
         method = method.as_str(),
         path,
-        task = tracing::field::Empty
+        task = tracing::field::Empty,
+        otel.kind = tracing::field::Empty,
     );
+    if trace::is_active() {
+        span.record("otel.kind", "server");
+        if let Some(parent) = request::traceparent(request.headers()) {
+            parent.adopt(&span);
+        }
+    }
     let began = Instant::now();
     async move {
         let mut response = next.run(request).await;
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(target: "http", status = response.status().as_u16(), milliseconds, "answered");
-        http.answered(method.as_str(), response.status().as_u16());
+        let status = response.status();
+        http.answered(method.as_str(), status.as_u16());
+        let span = tracing::Span::current();
+        trace::attribute(&span, "http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            trace::failed(&span, status.to_string());
+        }
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }

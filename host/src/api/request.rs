@@ -6,6 +6,7 @@ use super::problem::Problem;
 use crate::auth::Authenticator;
 use crate::route::task_route::{IdPlace, TaskRoute};
 use crate::task;
+use crate::trace::TraceParent;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use std::time::Duration;
@@ -136,6 +137,13 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(key.to_owned()))
 }
 
+/// The client's span (W3C Trace Context): one valid `traceparent`; any other is ignored, as it asks for.
+pub fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut fields = headers.get_all("traceparent").into_iter();
+    let parent = fields.next()?.to_str().ok().and_then(TraceParent::parse);
+    parent.filter(|_| fields.next().is_none())
+}
+
 /// `Prefer: wait=N` (RFC 7240 §4.3); a preference that is not understood is ignored (§2).
 pub fn wait_preference(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all("prefer").into_iter().filter_map(|field| field.to_str().ok());
@@ -163,6 +171,16 @@ mod tests {
         assert_eq!(wait("wait=4000000000"), Some(LONGEST_WAIT.as_secs()));
         assert_eq!(wait("wait=soon"), None);
         assert_eq!(wait("respond-async"), None);
+    }
+
+    #[test]
+    fn one_valid_traceparent_is_taken() {
+        const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut fields = headers("traceparent", VALID);
+        assert_eq!(traceparent(&fields).map(|parent| parent.to_string()).as_deref(), Some(VALID));
+        fields.append("traceparent", HeaderValue::from_static(VALID));
+        assert_eq!(traceparent(&fields), None);
+        assert_eq!(traceparent(&headers("traceparent", "00-what")), None);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
         task: IdScheme::Uuid.generate(),
         attempt: 1,
         route: Arc::clone(route),
-        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None }),
+        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None, traceparent: None }),
         cancel: Arc::new(Cancel::default()),
         sink,
         variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),

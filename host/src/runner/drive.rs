@@ -12,10 +12,12 @@ use crate::store::{Claim, StoreError};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
+use crate::trace;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 /// The first pause after a store failed; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -129,11 +131,12 @@ impl Runner {
         }
         live.publish(task.clone());
         let began = Instant::now();
-        let outcome = self.run(live, loaded, &task).await;
+        let span = span_of(&task);
+        let outcome = self.run(live, loaded, &task).instrument(span.clone()).await;
         metrics.run.observe(began.elapsed());
         // The instance is gone, so the next task may have its place while this one's end is written.
         drop(slot);
-        match outcome {
+        let next = match outcome {
             Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => Next::Leave,
             outcome => match live.route.retry.after(task.attempt) {
                 Some(backoff) if outcome.is_retryable() => {
@@ -148,7 +151,9 @@ impl Runner {
                 }
                 _ => Next::End(outcome),
             },
-        }
+        };
+        note_next(&span, &next);
+        next
     }
 
     /// Whether the store has the task's next attempt in this slot of this host.
@@ -256,6 +261,37 @@ impl Runner {
             Some(remaining) => tokio::time::sleep(remaining).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// The span of an attempt; none while nobody exports it.
+fn span_of(task: &Task) -> Span {
+    if !trace::is_active() {
+        return Span::none();
+    }
+    let (id, route, attempt) = (&task.id, &task.name, task.attempt);
+    let state = tracing::field::Empty;
+    let span = tracing::error_span!(target: "task", parent: None, "task", task = %id, %route, attempt, state);
+    if let Some(parent) = &task.invocation.traceparent {
+        parent.adopt(&span);
+    }
+    span
+}
+
+/// Notes in the span of an attempt where the task stands after it.
+fn note_next(span: &Span, next: &Next) {
+    if span.is_none() {
+        return;
+    }
+    let state = match next {
+        Next::End(Outcome::Completed(_)) => State::Completed,
+        Next::End(Outcome::Failed { .. } | Outcome::Fault(_)) => State::Failed,
+        Next::End(Outcome::Stopped(_)) => State::Aborted,
+        Next::Again(_) | Next::Leave => State::Running,
+    };
+    span.record("state", state.to_string());
+    if state != State::Completed {
+        trace::failed(span, state.to_string());
     }
 }
 

@@ -102,7 +102,7 @@ pub fn invocation() -> Arc<Invocation> {
         query: Vec::new(),
         headers: Vec::new(),
     };
-    Arc::new(Invocation { input: Json::null(), request, user: None })
+    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None })
 }
 
 impl World {
