@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 /// Modules by layer. A file imports only from layers below its own, or from its own module.
 /// Within layer 1 the order counts: each of these builds on those before it.
 const LAYERS: [&[&str]; 12] = [
-    &["value", "clock", "ids", "principal"],
+    &["value", "clock", "ids", "principal", "trace"],
     &["task", "codec"],
-    &["route", "schema"],
+    &["route", "schema", "metrics"],
     &["executor"],
     &["store", "wasm", "auth", "events"],
     &["runner", "callback", "plugins", "tenant"],
@@ -20,17 +20,35 @@ const LAYERS: [&[&str]; 12] = [
     &["lib"],
 ];
 /// Crates that only some modules may name.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("axum", &["api", "app"]),
     ("axum_server", &["app"]),
     ("wasmtime", &["wasm", "plugins"]),
     ("wasmtime_wasi", &["wasm"]),
     ("rusqlite", &["store"]),
     ("clap", &["cli"]),
+    ("prometheus_client", &["metrics"]),
+    ("opentelemetry", &["trace", "telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("tracing_opentelemetry", &["trace", "telemetry"]),
+    ("tracing_subscriber", &["telemetry"]),
 ];
 /// Layers 0 and 1 know no runtime.
-const RUNTIME_FREE: [&str; 10] =
-    ["value", "clock", "ids", "principal", "task", "codec", "route", "schema", "executor", "config"];
+const RUNTIME_FREE: [&str; 12] = [
+    "value",
+    "clock",
+    "ids",
+    "principal",
+    "trace",
+    "task",
+    "codec",
+    "route",
+    "schema",
+    "metrics",
+    "executor",
+    "config",
+];
 /// Files that start tasks on the runtime; each names and joins what it starts.
 const SPAWNERS: [&str; 5] = ["runner/submit.rs", "runner/recover.rs", "wasm/engine.rs", "app.rs", "wasm/pool.rs"];
 const FILE_LINES: usize = 500;

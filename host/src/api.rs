@@ -23,6 +23,7 @@ pub use edge::Admin;
 pub use rate::RateLimit;
 
 use crate::auth::Authenticator;
+use crate::metrics::Metrics;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
 use crate::runner::{LoadedRoute, Runner};
@@ -54,6 +55,8 @@ pub struct Options {
     pub rate_limit: Option<RateLimit>,
     /// Who may use the management endpoints; `None`: whoever is on this machine.
     pub admin: Option<Admin>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The HTTP surface; clones share it.
@@ -154,6 +157,7 @@ impl Api {
             .route("/-/ready", get(health::ready))
             .route("/-/state", get(state::names))
             .route("/-/state/{name}", get(state::get).put(state::put).fallback(state::only_get_and_put))
+            .route("/-/metrics", get(health::metrics))
             .fallback(dispatch)
             .method_not_allowed_fallback(only_get)
             .layer(edge::compression());
@@ -165,7 +169,7 @@ impl Api {
         endpoints
             .layer(from_fn_with_state(self.clone(), edge::options))
             .layer(from_fn(edge::limit_uri))
-            .layer(from_fn(edge::identify))
+            .layer(from_fn_with_state(self.clone(), edge::identify))
             .with_state(self.clone())
     }
 

@@ -10,6 +10,7 @@ use crate::api::{self, Api, Documentation, Endpoints};
 use crate::auth::{AuthError, Authenticator};
 use crate::clock::SystemClock;
 use crate::config::{Config, OpenApi};
+use crate::metrics::Metrics;
 use crate::route::table::TableFault;
 use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, Route};
@@ -106,6 +107,7 @@ pub struct App {
     certificate: Option<Certificate>,
     connections: u32,
     grace: Duration,
+    metrics: Arc<Metrics>,
     /// Kept so that the engine goes last.
     _engine: Arc<WasmEngine>,
 }
@@ -178,14 +180,15 @@ impl App {
             Some(files) => Some(Certificate::load(files).await.map_err(AppError::Tls)?),
             None => None,
         };
-        let routes = config.routes.clone();
+        let metrics = Arc::<Metrics>::default();
+        let (routes, measured) = (config.routes.clone(), Arc::clone(&metrics));
         let loading = tokio::task::spawn_blocking(move || {
-            let engine = WasmEngine::start()?;
+            let engine = WasmEngine::start(&measured)?;
             let loaded = load(&routes, &engine, &cache()?)?;
             Ok::<_, AppError>((engine, loaded))
         });
         let (engine, loaded) = loading.await.map_err(|error| AppError::Load(error.to_string()))??;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.url)?);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.url, &metrics)?);
         store.init_variables(config.state.clone()).await?;
         let runner = Runner::new(runner::Options {
             store: Arc::clone(&store),
@@ -193,9 +196,11 @@ impl App {
             node: config.node.clone(),
             retention: config.store.retention,
             retention_failed: config.store.retention_failed,
+            metrics: Arc::clone(&metrics),
         });
         let endpoints = endpoints(&config, &loaded)?;
-        let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock))?;
+        let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock), &metrics)?;
+        config.routes.iter().for_each(|route| runner.open(route));
         recover(&runner, &loaded).await?;
         loaded.iter().for_each(|route| route.executor.prepare());
         let server = config.server;
@@ -206,10 +211,12 @@ impl App {
             cors: server.cors,
             rate_limit: server.rate_limit,
             admin: config.admin,
+            metrics: Arc::clone(&metrics),
         };
         let api = Api::new(options, runner.clone(), authenticator.clone(), endpoints);
         let (grace, connections) = (server.shutdown_grace, server.connections);
-        Ok(Self { runner, store, api, authenticator, listener, certificate, connections, grace, _engine: engine })
+        let _engine = engine;
+        Ok(Self { runner, store, api, authenticator, listener, certificate, connections, grace, metrics, _engine })
     }
 
     /// The address that it listens at.
@@ -240,7 +247,7 @@ impl App {
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
         let refreshing = tokio::spawn(self.authenticator.refresh());
-        let bounded = Bounded::new(connection_limit(self.connections));
+        let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
             None => (tokio::spawn(limited(server.acceptor(bounded)).serve(service)), None),
             Some(certificate) => {

@@ -28,6 +28,7 @@ pub use settings::{
 };
 
 use crate::clock::Clock;
+use crate::metrics::{AuthMetrics, Metrics};
 use crate::principal::Principal;
 use futures_util::future::BoxFuture;
 use jwt::Tokens;
@@ -61,6 +62,7 @@ struct Inner {
     users: Users,
     passwords: Arc<Passwords>,
     schemes: HashMap<Arc<str>, Method>,
+    failures: AuthMetrics,
 }
 
 enum Method {
@@ -76,9 +78,9 @@ impl Authenticator {
     ///
     /// # Errors
     /// When the system has no random bytes.
-    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, AuthError> {
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>, metrics: &Metrics) -> Result<Self, AuthError> {
         let passwords = Passwords::new().map_err(|error| AuthError(error.to_string()))?;
-        Self::build(settings, clock, Arc::new(passwords), &HashMap::new())
+        Self::build(settings, clock, Arc::new(passwords), &HashMap::new(), metrics.auth.clone())
     }
 
     /// By new settings, with what the old ones have learnt: checked passwords, and keys of schemes that did not change.
@@ -86,7 +88,8 @@ impl Authenticator {
     /// # Errors
     /// As [`Self::new`].
     pub fn renewed(&self, settings: Settings) -> Result<Self, AuthError> {
-        Self::build(settings, Arc::clone(&self.0.clock), Arc::clone(&self.0.passwords), &self.0.schemes)
+        let (clock, passwords) = (Arc::clone(&self.0.clock), Arc::clone(&self.0.passwords));
+        Self::build(settings, clock, passwords, &self.0.schemes, self.0.failures.clone())
     }
 
     fn build(
@@ -94,6 +97,7 @@ impl Authenticator {
         clock: Arc<dyn Clock>,
         passwords: Arc<Passwords>,
         old: &HashMap<Arc<str>, Method>,
+        failures: AuthMetrics,
     ) -> Result<Self, AuthError> {
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
@@ -116,7 +120,7 @@ impl Authenticator {
             schemes.insert(Arc::clone(name), method);
         }
         let users = Users::new(&settings.users, Arc::clone(&passwords)).map_err(AuthError)?;
-        Ok(Self(Arc::new(Inner { settings, clock, users, passwords, schemes })))
+        Ok(Self(Arc::new(Inner { settings, clock, users, passwords, schemes, failures })))
     }
 
     /// What it works by.
@@ -178,7 +182,14 @@ impl Authenticator {
     /// # Errors
     /// [`Refusal`]
     pub async fn authenticate(&self, scheme: &str, credentials: &Presented<'_>) -> Result<Principal, Refusal> {
-        self.0.check(scheme, *credentials, 0).await
+        self.0.check(scheme, *credentials, 0).await.inspect_err(|refusal| {
+            let counter = match refusal.kind {
+                RefusalKind::Unauthenticated => &self.0.failures.unauthenticated,
+                RefusalKind::Busy => &self.0.failures.busy,
+                RefusalKind::Unavailable => &self.0.failures.unavailable,
+            };
+            counter.inc();
+        })
     }
 }
 

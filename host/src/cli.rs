@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
             }
         };
     }
-    telemetry::start();
+    let telemetry = telemetry::start(matches!(arguments.command, Command::Serve(_)));
     let ended = match arguments.command {
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Check(arguments) => check::check(&arguments),
@@ -91,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Openapi(arguments) => openapi::openapi(&arguments),
         Command::CompileWorker { .. } => Ok(Ending::Ok),
     };
+    telemetry.stop();
     match ended {
         Ok(ending) => ExitCode::from(ending as u8),
         Err(Refusal(why)) => {

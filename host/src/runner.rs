@@ -18,6 +18,7 @@ pub use variables::GrantedVariables;
 use crate::clock::Clock;
 use crate::executor::{Executor, IdGenerator, VariableError, Versioned};
 use crate::ids::{IdScheme, TaskId};
+use crate::metrics::{Metrics, RouteMetrics};
 use crate::route::Route;
 use crate::schema::Description;
 use crate::store::{Page, Search, Store, StoreError};
@@ -49,6 +50,8 @@ pub struct Options {
     pub retention: Duration,
     /// How long Failed and Aborted ones are kept.
     pub retention_failed: Duration,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A route, ready to run.
@@ -112,14 +115,20 @@ impl Runner {
     /// A runner without tasks. [`Runner::recover`] brings in those that the store holds.
     #[must_use]
     pub fn new(options: Options) -> Self {
+        let lanes = Lanes::new(Arc::clone(&options.metrics));
         Self(Arc::new(Inner {
             options,
             board: Board::default(),
-            lanes: Lanes::default(),
+            lanes,
             bodies: Arc::new(Semaphore::new(BODIES_KIB as usize)),
             drivers: TaskTracker::new(),
             draining: CancellationToken::new(),
         }))
+    }
+
+    /// Opens the lane of a route, so that it is measured before its first task.
+    pub fn open(&self, route: &Route) {
+        drop(self.0.lanes.of(&route.name, route.pool));
     }
 
     /// The task as it stands now.
@@ -246,7 +255,11 @@ impl Runner {
         let stopped = Outcome::Stopped(StopReason::User);
         let ending = Ending::of(stopped, self.0.options.clock.now(), task.progress, String::new());
         let recorded = !self.is_draining() && store.finish(id, task.attempt, &ending).await?;
-        if recorded && task.end(&ending).is_ok() { Ok(Arc::new(task)) } else { Err(StopError::Left) }
+        if !recorded || task.end(&ending).is_err() {
+            return Err(StopError::Left);
+        }
+        note_end(&task, &self.0.options.metrics.route(&task.name));
+        Ok(Arc::new(task))
     }
 
     /// Whether new tasks are refused because the host goes down.
@@ -268,4 +281,19 @@ impl Runner {
         self.0.drivers.wait().await;
         stopped
     }
+}
+
+/// Counts and logs a recorded end, before anybody sees it.
+fn note_end(task: &Task, metrics: &RouteMetrics) {
+    metrics.ended(task.state);
+    let ran = task.completed.zip(task.started).map(|(completed, started)| completed.remaining(started));
+    tracing::debug!(
+        target: "task",
+        task = %task.id,
+        route = %task.name,
+        state = %task.state,
+        attempt = task.attempt,
+        run_seconds = ran.map(|ran| ran.as_secs_f64()),
+        "ended"
+    );
 }

@@ -11,6 +11,7 @@ pub mod state;
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
 use crate::principal::Principal;
+use crate::trace::TraceParent;
 use crate::value::Json;
 use access::Permission;
 use ending::Outcome;
@@ -43,6 +44,9 @@ pub struct Invocation {
     pub request: Request,
     /// The caller; `None` is anonymous.
     pub user: Option<Principal>,
+    /// The span that the task's runs are children of: the client's, or else that of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// One asynchronous task. Its states change only through [`Task::start`] and [`Task::end`].

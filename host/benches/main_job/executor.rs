@@ -86,7 +86,12 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
         task: IdScheme::Uuid.generate(),
         attempt: 1,
         route: Arc::clone(route),
-        invocation: Arc::new(Invocation { input: Json::parse(input.into()).expect("JSON"), request, user: None }),
+        invocation: Arc::new(Invocation {
+            input: Json::parse(input.into()).expect("JSON"),
+            request,
+            user: None,
+            traceparent: None,
+        }),
         cancel: Arc::new(Cancel::default()),
         sink: Arc::new(Nobody),
         variables: Arc::new(Nobody),

@@ -14,6 +14,7 @@ mod executor;
 mod http;
 mod sample;
 
+use sandpool::metrics::Metrics;
 use sandpool::wasm::WasmEngine;
 
 fn main() {
@@ -24,7 +25,7 @@ fn main() {
         println!("1. one call in a fresh instance (hello.wasm), 2 threads");
         for in_flight in [1, 2, 32] {
             let bare = runtime.block_on(bare::nanos_per_call(in_flight));
-            let engine = WasmEngine::start().expect("an engine");
+            let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
             let through = runtime.block_on(executor::nanos_per_call(&engine, in_flight));
             println!(
                 "   {in_flight:>2} in flight: bare {:>6.1} µs, through Executor {:>6.1} µs, ratio {:.2}",
@@ -46,7 +47,7 @@ fn main() {
     }
     if wants("3") {
         println!("3. stop requested → store dropped");
-        let engine = WasmEngine::start().expect("an engine");
+        let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
         for spinners in [1, 8, 64] {
             // On a worker, where a request's handler would be.
             let stops = runtime.spawn(executor::stops(std::sync::Arc::clone(&engine), spinners));

@@ -7,6 +7,7 @@
 
 use sandpool::clock::Timestamp;
 use sandpool::ids::{IdScheme, TaskId};
+use sandpool::metrics::Metrics;
 use sandpool::principal::Principal;
 use sandpool::store::sqlite::SqliteStore;
 use sandpool::store::{Claim, Page, Reader, Search, Store, StoreUrl};
@@ -28,7 +29,7 @@ async fn main() {
     let count = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
     let folder = tempfile::TempDir::new().expect("a folder");
     let path = folder.path().join("bench.db");
-    let store = Arc::new(SqliteStore::open(&StoreUrl::SqliteFile(path.clone())).expect("opens"));
+    let store = Arc::new(SqliteStore::open(&StoreUrl::SqliteFile(path.clone()), &Metrics::default()).expect("opens"));
     fill(&store, count).await;
     let size = std::fs::metadata(&path).map_or(0, |file| file.len() / 1_000_000);
     println!("{count} finished tasks, 200 running, 1,000 waiting; {size} MB");
@@ -54,7 +55,7 @@ fn task(number: usize) -> Task {
     let permission = Permission::of_task(&Permission { read, write: Allowed::default() }, Some(&owner));
     let name = format!("__Put_orders{}_{{id}}__", number % 20);
     let created = Timestamp(i64::try_from(number).unwrap_or(0) * SECOND);
-    let invocation = Invocation { input, request, user: Some(owner) };
+    let invocation = Invocation { input, request, user: Some(owner), traceparent: None };
     let mut task = Task::new(IdScheme::Uuid.generate(), name.into(), created, Arc::new(invocation));
     task.permission = permission.map(Arc::new);
     task

@@ -4,7 +4,9 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, request};
+use crate::metrics::Counted;
 use crate::task::access::Allowed;
+use crate::trace;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -90,24 +92,42 @@ pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<(), Problem> {
 }
 
 /// Gives a request its id, which the answer and every log line has, and notes how it went.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+pub async fn identify(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let http = &api.0.options.metrics.http;
+    let _in_flight = Counted::in_gauge(&http.in_flight);
     let given = request.headers().get(&REQUEST_ID).filter(|id| is_plain(id)).cloned();
     let made = || HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok();
     let Some(id) = given.or_else(made) else { return next.run(request).await };
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!(
+    // An error's level, so that every line has its request, whatever is logged.
+    let span = tracing::error_span!(
+        target: "http",
         "request",
         id = id.to_str().unwrap_or_default(),
-        %method,
+        method = method.as_str(),
         path,
-        task = tracing::field::Empty
+        task = tracing::field::Empty,
+        otel.kind = tracing::field::Empty,
     );
+    if trace::is_active() {
+        span.record("otel.kind", "server");
+        if let Some(parent) = request::traceparent(request.headers()) {
+            parent.adopt(&span);
+        }
+    }
     let began = Instant::now();
     async move {
         let mut response = next.run(request).await;
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(target: "http", status = response.status().as_u16(), milliseconds, "answered");
+        let status = response.status();
+        http.answered(method.as_str(), status.as_u16());
+        let span = tracing::Span::current();
+        trace::attribute(&span, "http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            trace::failed(&span, status.to_string());
+        }
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }

@@ -1,9 +1,11 @@
-//! Owns the endpoints that supervisors and load balancers ask. Must not touch the store: a slow disk is no reason to restart.
+//! Owns the endpoints that supervisors, load balancers and collectors of metrics ask.
+//! Must not touch the store: a slow disk is no reason to restart.
 
-use super::Api;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use super::{Api, edge, request};
+use crate::metrics::MEDIA_TYPE;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 /// `GET /-/live`: the process answers.
 pub async fn live() -> impl IntoResponse {
@@ -17,4 +19,13 @@ pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
         false => (StatusCode::OK, "ready"),
     };
     (status, axum::Json(serde_json::json!({ "status": word })))
+}
+
+/// `GET /-/metrics`: what the server counts and measures of itself, for those who may manage it.
+pub async fn metrics(State(api): State<Api>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match edge::admit_admin(&api, &parts).await {
+        Ok(()) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.0.options.metrics.text()).into_response(),
+        Err(problem) => problem.respond(request::accepted(&parts.headers)),
+    }
 }

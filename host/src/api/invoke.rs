@@ -6,6 +6,7 @@ use super::problem::Problem;
 use super::{Api, Endpoints, body, request, tasks};
 use crate::runner::LoadedRoute;
 use crate::task::Invocation;
+use crate::trace::TraceParent;
 use crate::value::Json;
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -44,7 +45,9 @@ pub async fn invoke(
     check(loaded, &input)?;
     let (method, headers) = (&route.method, &parts.headers);
     let seen = request::for_guests(&base, method, &parts.uri, headers, path_parameters, &api.0.authenticator);
-    let invocation = Arc::new(Invocation { input, request: seen, user: caller.principal });
+    // Kept though nobody exports spans here: whoever the task calls may.
+    let traceparent = request::traceparent(headers).or_else(|| TraceParent::of(&tracing::Span::current()));
+    let invocation = Arc::new(Invocation { input, request: seen, user: caller.principal, traceparent });
     let mut task = api.0.runner.submit(loaded, invocation, key).await?;
     let location = api.location(endpoints, &base, task.id.as_str());
     let wait = request::wait_preference(&parts.headers);

@@ -6,6 +6,7 @@ use super::problem::Problem;
 use crate::auth::Authenticator;
 use crate::route::task_route::{IdPlace, TaskRoute};
 use crate::task;
+use crate::trace::TraceParent;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use std::time::Duration;
@@ -136,6 +137,13 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(key.to_owned()))
 }
 
+/// The client's span (W3C Trace Context): one valid `traceparent`; any other is ignored, as it asks for.
+pub fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut fields = headers.get_all("traceparent").into_iter();
+    let parent = fields.next()?.to_str().ok().and_then(TraceParent::parse);
+    parent.filter(|_| fields.next().is_none())
+}
+
 /// `Prefer: wait=N` (RFC 7240 §4.3); a preference that is not understood is ignored (§2).
 pub fn wait_preference(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all("prefer").into_iter().filter_map(|field| field.to_str().ok());
@@ -166,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn one_valid_traceparent_is_taken() {
+        const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut fields = headers("traceparent", VALID);
+        assert_eq!(traceparent(&fields).map(|parent| parent.to_string()).as_deref(), Some(VALID));
+        fields.append("traceparent", HeaderValue::from_static(VALID));
+        assert_eq!(traceparent(&fields), None);
+        assert_eq!(traceparent(&headers("traceparent", "00-what")), None);
+    }
+
+    #[test]
     fn cookies_are_found_among_others() {
         let found = |value| cookie(&headers("cookie", value), "taskId");
         assert_eq!(found("a=b; taskId=x-1"), Some("x-1".into()));
@@ -176,7 +194,8 @@ mod tests {
     fn credentials_stay_with_the_host() {
         let mut fields = headers("authorization", "Basic secret");
         fields.insert("x-custom", HeaderValue::from_static("kept"));
-        let nobody = Authenticator::new(Default::default(), std::sync::Arc::new(crate::clock::SystemClock));
+        let nobody =
+            Authenticator::new(Default::default(), std::sync::Arc::new(crate::clock::SystemClock), &Default::default());
         let uri = Uri::from_static("/a?b=c%20d");
         let seen = for_guests("http://h", "PUT", &uri, &fields, Vec::new(), &nobody.expect("no schemes"));
         assert_eq!(seen.headers, [("x-custom".to_owned(), "kept".to_owned())]);

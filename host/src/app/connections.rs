@@ -1,5 +1,6 @@
 //! Owns how many connections there may be at once. Must not read requests.
 
+use crate::metrics::{Counted, Metrics};
 use axum::Extension;
 use axum::middleware::AddExtension;
 use axum_server::accept::Accept;
@@ -27,24 +28,34 @@ pub fn connection_limit(wanted: u32) -> usize {
 
 /// Accepts connections up to a number; one more is closed at once, so that those there are keep being served.
 #[derive(Clone)]
-pub struct Bounded(Arc<Semaphore>);
+pub struct Bounded {
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// A connection's place.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
 
 impl Bounded {
     /// At most `connections` at once.
-    pub fn new(connections: usize) -> Self {
-        Self(Arc::new(Semaphore::new(connections)))
+    pub fn new(connections: usize, metrics: Arc<Metrics>) -> Self {
+        Self { places: Arc::new(Semaphore::new(connections)), metrics }
     }
 }
 
 impl<S> Accept<TcpStream, S> for Bounded {
     type Stream = TcpStream;
     /// The place is held by the connection's service, and so as long as the connection.
-    type Service = AddExtension<S, Arc<OwnedSemaphorePermit>>;
+    type Service = AddExtension<S, Arc<Place>>;
     type Future = Ready<io::Result<(TcpStream, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        ready(match Arc::clone(&self.0).try_acquire_owned() {
-            Ok(place) => {
+        ready(match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => {
+                let place = Place { _permit: permit, _counted: Counted::in_gauge(&self.metrics.connections) };
                 // Small answers go out at once.
                 drop(stream.set_nodelay(true));
                 Ok((stream, Extension(Arc::new(place)).layer(service)))

@@ -84,7 +84,11 @@ fn by_file(keys: &[Value]) -> (Authenticator, Arc<Manual>, tempfile::NamedTempFi
     let clock = Arc::new(Manual::default());
     clock.set(NOW);
     let settings = settings(KeySource::File(file.path().into()), &asymmetric());
-    (Authenticator::new(settings, Arc::clone(&clock) as Arc<dyn Clock>).expect("random"), clock, file)
+    (
+        Authenticator::new(settings, Arc::clone(&clock) as Arc<dyn Clock>, &Metrics::default()).expect("random"),
+        clock,
+        file,
+    )
 }
 
 fn all_keys() -> Vec<Value> {
@@ -130,7 +134,7 @@ async fn a_shared_secret_verifies_its_family_only() {
     let clock = Arc::new(Manual::default());
     clock.set(NOW);
     let settings = settings(KeySource::Secret(Secret::new(SHARED)), &symmetric);
-    let authenticator = Authenticator::new(settings, clock).expect("random");
+    let authenticator = Authenticator::new(settings, clock, &Metrics::default()).expect("random");
     for algorithm in symmetric {
         for id in [None, Some("any")] {
             ask(&authenticator, &signed(id, algorithm, SHARED.as_bytes(), &claims())).await.expect("in");

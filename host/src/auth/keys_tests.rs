@@ -55,7 +55,7 @@ fn with(keys: KeySource) -> (Authenticator, Arc<Manual>) {
     let clock = Arc::new(Manual::default());
     clock.set(NOW);
     let settings = settings(keys, &asymmetric());
-    (Authenticator::new(settings, Arc::clone(&clock) as Arc<dyn Clock>).expect("random"), clock)
+    (Authenticator::new(settings, Arc::clone(&clock) as Arc<dyn Clock>, &Metrics::default()).expect("random"), clock)
 }
 
 fn of_first() -> String {

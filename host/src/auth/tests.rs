@@ -82,7 +82,7 @@ fn settings() -> Settings {
 }
 
 fn authenticator() -> Authenticator {
-    Authenticator::new(settings(), Arc::new(SystemClock)).expect("random")
+    Authenticator::new(settings(), Arc::new(SystemClock), &Metrics::default()).expect("random")
 }
 
 async fn ask(
@@ -244,7 +244,7 @@ fn nothing_secret_is_shown() {
         claims: ClaimNames::default(),
     };
     settings.schemes.push(("token".into(), Scheme::Jwt(Box::new(jwt))));
-    let authenticator = Authenticator::new(settings, Arc::new(SystemClock)).expect("random");
+    let authenticator = Authenticator::new(settings, Arc::new(SystemClock), &Metrics::default()).expect("random");
     let shown = format!("{authenticator:?} {:#?}", authenticator.settings());
     for secret in
         [pickle().show(), "argon2", "shared secret", &KeyHash::of(b"test-api-key").show().split_off(7), "test-api-key"]

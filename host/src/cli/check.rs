@@ -3,6 +3,7 @@
 use super::{Ending, Refusal, say};
 use crate::app;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::wasm::WasmEngine;
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ pub struct Arguments {
 
 pub fn check(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
-    let loaded = app::load(&config.routes, &WasmEngine::start()?, &app::cache()?)?;
+    let loaded = app::load(&config.routes, &WasmEngine::start(&Metrics::default())?, &app::cache()?)?;
     app::endpoints(&config, &loaded)?;
     for warning in config.auth.warnings() {
         say(&format!("{}: warning: {warning}", arguments.config.display()));

@@ -2,6 +2,7 @@
 
 use super::{Ending, Refusal, say};
 use crate::app;
+use crate::metrics::Metrics;
 use crate::wasm::{Loader, WasmEngine};
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ pub struct Arguments {
 }
 
 pub fn inspect(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let (engine, cache) = (WasmEngine::start()?, app::cache()?);
+    let (engine, cache) = (WasmEngine::start(&Metrics::default())?, app::cache()?);
     let inspection = Loader::new(&engine, &cache).program(&arguments.component)?.inspect(&engine);
     if arguments.json {
         say(&serde_json::to_string_pretty(&inspection)?);

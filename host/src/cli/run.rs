@@ -6,6 +6,7 @@ use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::executor::{Call, Cancel, EventSink, Executor};
 use crate::ids::IdScheme;
+use crate::metrics::Metrics;
 use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, StateGrants};
 use crate::runner::GrantedVariables;
 use crate::store::sqlite::SqliteStore;
@@ -65,10 +66,10 @@ fn variables(text: &str) -> Result<Vars, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let (engine, cache) = (WasmEngine::start()?, app::cache()?);
+    let (engine, cache) = (WasmEngine::start(&Metrics::default())?, app::cache()?);
     let route = Arc::new(route(arguments));
     let guests = Loader::new(&engine, &cache).route(&route)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory)?);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default())?);
     let terminal = Terminal::new(!arguments.json && std::io::stderr().is_terminal());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -156,7 +157,7 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
         task: IdScheme::Uuid.generate(),
         attempt: 1,
         route: Arc::clone(route),
-        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None }),
+        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None, traceparent: None }),
         cancel: Arc::new(Cancel::default()),
         sink,
         variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),

@@ -3,17 +3,21 @@
 
 use super::lane::{Admission, Slot, Waiter};
 use super::live::Live;
-use super::{GrantedVariables, LoadedRoute, Runner};
+use super::{GrantedVariables, LoadedRoute, Runner, note_end};
 use crate::clock::Timestamp;
 use crate::executor::Call;
+use crate::metrics::{Counted, RouteMetrics};
 use crate::route::OnLostHost;
 use crate::store::{Claim, StoreError};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
+use crate::trace;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 /// The first pause after a store failed; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -40,9 +44,14 @@ impl Runner {
         admission: Admission,
         mut place: Option<Waiter>,
     ) {
+        let metrics = admission.metrics();
+        let mut counted = Counted::in_gauge(match live.task().state {
+            State::NotStarted => &metrics.waiting,
+            _ => &metrics.running,
+        });
         let end = loop {
             let next = match self.slot(&live, &admission, place.take()).await {
-                Ok(slot) => self.attempt(&live, &loaded, slot).await,
+                Ok(slot) => self.attempt(&live, &loaded, slot, metrics, &mut counted).await,
                 Err(next) => next,
             };
             match next {
@@ -52,7 +61,7 @@ impl Runner {
             }
         };
         match end {
-            Some(outcome) => self.end(&live, outcome).await,
+            Some(outcome) => self.end(&live, outcome, metrics, counted).await,
             None => self.0.board.remove(&live.task().id),
         }
     }
@@ -87,13 +96,20 @@ impl Runner {
     }
 
     /// One attempt: recorded as started, run, its slot given back.
-    async fn attempt(&self, live: &Arc<Live>, loaded: &LoadedRoute, slot: Slot) -> Next {
+    async fn attempt(
+        &self,
+        live: &Arc<Live>,
+        loaded: &LoadedRoute,
+        slot: Slot,
+        metrics: &RouteMetrics,
+        counted: &mut Counted,
+    ) -> Next {
         let mut task = (*live.task()).clone();
         let attempts_before = task.attempt;
         let name: Arc<str> = format!("{}/{}/{}", self.0.options.node, task.name, slot.number).into();
         let mut at = self.0.options.clock.now();
         let claimed = self
-            .insist(|| {
+            .insist(&task, || {
                 // A start that the store could not take has not been one: `run_timeout` counts from the one it took.
                 at = self.0.options.clock.now();
                 let claim = Claim { id: task.id.clone(), attempts_before, at, slot: Arc::clone(&name) };
@@ -109,20 +125,35 @@ impl Runner {
         if !ours || task.start(at, name).is_err() {
             return Next::Leave;
         }
+        if attempts_before == 0 {
+            *counted = Counted::in_gauge(&metrics.running);
+            metrics.queue_wait.observe(at.remaining(task.created));
+        }
         live.publish(task.clone());
-        let outcome = self.run(live, loaded, &task).await;
+        let began = Instant::now();
+        let span = span_of(&task);
+        let outcome = self.run(live, loaded, &task).instrument(span.clone()).await;
+        metrics.run.observe(began.elapsed());
         // The instance is gone, so the next task may have its place while this one's end is written.
         drop(slot);
-        match outcome {
+        let next = match outcome {
             Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => Next::Leave,
             outcome => match live.route.retry.after(task.attempt) {
                 Some(backoff) if outcome.is_retryable() => {
-                    tracing::debug!(task = %task.id, attempt = task.attempt, "the attempt failed: {outcome:?}");
+                    tracing::debug!(
+                        target: "task",
+                        task = %task.id,
+                        route = %task.name,
+                        attempt = task.attempt,
+                        "the attempt failed: {outcome:?}"
+                    );
                     Next::Again(backoff)
                 }
                 _ => Next::End(outcome),
             },
-        }
+        };
+        note_next(&span, &next);
+        next
     }
 
     /// Whether the store has the task's next attempt in this slot of this host.
@@ -162,7 +193,7 @@ impl Runner {
         let mut task = (*live.task()).clone();
         task.postpone(self.0.options.clock.now(), backoff);
         let due = task.due.unwrap_or(task.created);
-        let noted = self.insist(|| self.0.options.store.postpone(&task.id, task.attempt, due)).await;
+        let noted = self.insist(&task, || self.0.options.store.postpone(&task.id, task.attempt, due)).await;
         if noted == Some(true) {
             live.publish(task);
         }
@@ -170,28 +201,36 @@ impl Runner {
     }
 
     /// Records the end, then shows it.
-    pub(super) async fn end(&self, live: &Live, outcome: Outcome) {
+    async fn end(&self, live: &Live, outcome: Outcome, metrics: &RouteMetrics, counted: Counted) {
         let mut task = (*live.task()).clone();
         let ending = Ending::of(outcome, self.0.options.clock.now(), live.reached(), live.log_lines());
-        let recorded = self.insist(|| self.0.options.store.finish(&task.id, task.attempt, &ending)).await;
+        let recorded = self.insist(&task, || self.0.options.store.finish(&task.id, task.attempt, &ending)).await;
+        drop(counted);
         match (recorded, task.end(&ending)) {
-            (Some(true), Ok(())) => live.publish(task.clone()),
+            (Some(true), Ok(())) => {
+                note_end(&task, metrics);
+                live.publish(task.clone());
+            }
             // Somebody else has ended it: what the store says holds.
-            (Some(_), _) => self.publish_stored(live, &task).await,
-            (None, _) => tracing::error!(task = %task.id, "its end could not be recorded"),
+            (Some(_), _) => self.publish_stored(live, &task, metrics).await,
+            (None, _) => tracing::error!(task = %task.id, route = %task.name, "its end could not be recorded"),
         }
         self.0.board.remove(&task.id);
     }
 
-    async fn publish_stored(&self, live: &Live, task: &Task) {
-        tracing::warn!(task = %task.id, attempt = task.attempt, "its end was recorded by another attempt");
-        if let Ok(Some(stored)) = self.0.options.store.get(&task.id).await {
+    async fn publish_stored(&self, live: &Live, task: &Task, metrics: &RouteMetrics) {
+        let (id, route) = (&task.id, &task.name);
+        tracing::warn!(task = %id, %route, attempt = task.attempt, "its end was recorded by another attempt");
+        if let Ok(Some(stored)) = self.0.options.store.get(id).await {
+            if stored.state.is_final() {
+                note_end(&stored, metrics);
+            }
             live.publish(stored);
         }
     }
 
     /// Asks the store until it answers: a full disk must not lose what is known here. `None`: given up at shutdown.
-    async fn insist<'a, F>(&'a self, mut ask: impl FnMut() -> F) -> Option<bool>
+    async fn insist<'a, F>(&'a self, task: &Task, mut ask: impl FnMut() -> F) -> Option<bool>
     where
         F: Future<Output = Result<bool, StoreError>> + 'a,
     {
@@ -199,7 +238,9 @@ impl Runner {
         loop {
             match ask().await {
                 Ok(answer) => return Some(answer),
-                Err(error) => tracing::error!("asking again in {pause:?}: {error}"),
+                Err(error) => {
+                    tracing::error!(task = %task.id, route = %task.name, "asking again in {pause:?}: {error}");
+                }
             }
             if self.is_draining() {
                 tries_left -= 1;
@@ -220,6 +261,37 @@ impl Runner {
             Some(remaining) => tokio::time::sleep(remaining).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// The span of an attempt; none while nobody exports it.
+fn span_of(task: &Task) -> Span {
+    if !trace::is_active() {
+        return Span::none();
+    }
+    let (id, route, attempt) = (&task.id, &task.name, task.attempt);
+    let state = tracing::field::Empty;
+    let span = tracing::error_span!(target: "task", parent: None, "task", task = %id, %route, attempt, state);
+    if let Some(parent) = &task.invocation.traceparent {
+        parent.adopt(&span);
+    }
+    span
+}
+
+/// Notes in the span of an attempt where the task stands after it.
+fn note_next(span: &Span, next: &Next) {
+    if span.is_none() {
+        return;
+    }
+    let state = match next {
+        Next::End(Outcome::Completed(_)) => State::Completed,
+        Next::End(Outcome::Failed { .. } | Outcome::Fault(_)) => State::Failed,
+        Next::End(Outcome::Stopped(_)) => State::Aborted,
+        Next::Again(_) | Next::Leave => State::Running,
+    };
+    span.record("state", state.to_string());
+    if state != State::Completed {
+        trace::failed(span, state.to_string());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns the slots and the queue of each route: who runs now, who is next, who is refused.
 //! Must not know what a task is.
 
+use crate::metrics::{Metrics, RouteMetrics};
 use crate::route::PoolSize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
@@ -10,14 +11,22 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// The lanes of all routes, by name. A lane outlives a reload of its route.
-#[derive(Default)]
-pub struct Lanes(Mutex<HashMap<Arc<str>, Arc<Lane>>>);
+pub struct Lanes {
+    lanes: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
+    metrics: Arc<Metrics>,
+}
 
 impl Lanes {
+    /// None yet; each one is measured.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { lanes: Mutex::default(), metrics }
+    }
+
     /// The lane of a route, with the pool that the route has now.
     pub fn of(&self, route: &Arc<str>, pool: PoolSize) -> Arc<Lane> {
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = Arc::clone(lanes.entry(Arc::clone(route)).or_insert_with(|| Arc::new(Lane::new(pool))));
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Lane::new(pool, self.metrics.route(route)));
+        let lane = Arc::clone(lanes.entry(Arc::clone(route)).or_insert_with(new));
         drop(lanes);
         lane.resize(pool);
         lane
@@ -25,7 +34,11 @@ impl Lanes {
 }
 
 /// One route's slots (`pool.max`) and queue (`pool.queue`). First come, first served.
-pub struct Lane(Mutex<Places>);
+pub struct Lane {
+    places: Mutex<Places>,
+    /// What is measured of the route.
+    pub metrics: RouteMetrics,
+}
 
 struct Places {
     pool: PoolSize,
@@ -55,18 +68,21 @@ pub struct Slot {
 }
 
 impl Lane {
-    fn new(pool: PoolSize) -> Self {
-        Self(Mutex::new(Places { pool, admitted: 0, used: BTreeSet::new(), waiting: BTreeMap::new(), next: 0 }))
+    fn new(pool: PoolSize, metrics: RouteMetrics) -> Self {
+        metrics.slots_max.set(pool.max.into());
+        let places = Places { pool, admitted: 0, used: BTreeSet::new(), waiting: BTreeMap::new(), next: 0 };
+        Self { places: Mutex::new(places), metrics }
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn resize(self: &Arc<Self>, pool: PoolSize) {
         let mut places = self.places();
         if places.pool != pool {
             places.pool = pool;
+            self.metrics.slots_max.set(pool.max.into());
             drop(places);
             self.hand_out();
         }
@@ -99,12 +115,18 @@ impl Lane {
             places.used.insert(number);
             // Sent after the lock is released: a slot that nobody takes is dropped, and locks again.
             drop(places);
+            self.metrics.slots_used.inc();
             drop(next.send(Slot { lane: Arc::clone(self), number }));
         }
     }
 }
 
 impl Admission {
+    /// What is measured of the route.
+    pub fn metrics(&self) -> &RouteMetrics {
+        &self.0.metrics
+    }
+
     /// Queues up for a slot, now.
     pub fn enqueue(&self) -> Waiter {
         let (sender, slot) = oneshot::channel();
@@ -146,6 +168,7 @@ impl Drop for Waiter {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.lane.places().used.remove(&self.number);
+        self.lane.metrics.slots_used.dec();
         self.lane.hand_out();
     }
 }
@@ -156,7 +179,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn lane(max: u32, queue: u32) -> Arc<Lane> {
-        Lanes::default().of(&"r".into(), PoolSize { min: 0, max, queue })
+        Lanes::new(Arc::default()).of(&"r".into(), PoolSize { min: 0, max, queue })
     }
 
     fn ready(waiter: &mut Waiter) -> Option<Slot> {
@@ -198,7 +221,7 @@ mod tests {
 
     #[test]
     fn more_slots_are_handed_out_after_a_reload() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Arc::default());
         let lane = lanes.of(&"r".into(), PoolSize { min: 0, max: 1, queue: 9 });
         let admission = lane.admit().expect("in");
         let (mut first, mut second) = (admission.enqueue(), admission.enqueue());

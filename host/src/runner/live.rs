@@ -94,12 +94,19 @@ impl EventSink for Live {
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
         let line = Line::new(self.clock.now(), level, message, fields);
-        tracing::trace!(task = %self.published.borrow().id, guest = ?line.level, "{}", line.message);
+        tracing::trace!(
+            target: "task",
+            task = %self.published.borrow().id,
+            route = %self.route.name,
+            guest = ?line.level,
+            "{}",
+            line.message
+        );
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn event(&self, name: String, data: Json) {
-        tracing::debug!(task = %self.published.borrow().id, event = name, ?data);
+        tracing::debug!(target: "task", task = %self.published.borrow().id, route = %self.route.name, event = name, ?data);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Must not know how tasks run.
 
 use super::live::Live;
-use super::{LoadedRoute, Runner};
+use super::{LoadedRoute, Runner, note_end};
 use crate::route::OnLostHost;
 use crate::store::StoreError;
 use crate::task::ending::{Fault, Outcome};
@@ -65,9 +65,13 @@ impl Runner {
         self.0.drivers.spawn(async move { runner.drive(live, loaded, admission, place).await });
     }
 
-    async fn fail(&self, task: Task, fault: Fault) -> Result<(), StoreError> {
+    async fn fail(&self, mut task: Task, fault: Fault) -> Result<(), StoreError> {
         let ending = Ending::of(Outcome::Fault(fault), self.0.options.clock.now(), task.progress, String::new());
-        self.0.options.store.finish(&task.id, task.attempt, &ending).await.map(drop)
+        let recorded = self.0.options.store.finish(&task.id, task.attempt, &ending).await?;
+        if recorded && task.end(&ending).is_ok() {
+            note_end(&task, &self.0.options.metrics.route(&task.name));
+        }
+        Ok(())
     }
 }
 

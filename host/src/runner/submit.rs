@@ -1,9 +1,11 @@
 //! Owns how a task comes to be: admitted, named, stored, and only then queued and answered.
 //! Must not know how it runs.
 
+use super::lane::Lane;
 use super::live::Live;
 use super::{BODIES_KIB, Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
+use crate::metrics::Refused;
 use crate::store::{StoreError, Submission, Submitted};
 use crate::task::access::Permission;
 use crate::task::{Invocation, Task};
@@ -41,6 +43,20 @@ pub enum SubmitError {
     Store(StoreError),
 }
 
+impl SubmitError {
+    fn kind(&self) -> Refused {
+        match self {
+            Self::Draining => Refused::Draining,
+            Self::QueueFull { .. } => Refused::QueueFull,
+            Self::BodiesFull => Refused::BodiesFull,
+            Self::KeyReused => Refused::KeyReused,
+            Self::IdTaken(_) => Refused::IdTaken,
+            Self::IdGenerator(_) => Refused::IdGenerator,
+            Self::Store(_) => Refused::Store,
+        }
+    }
+}
+
 impl Runner {
     /// Makes a durable task of an invocation and queues it. When this answers, the task is on disk.
     /// A caller that goes away in between leaves a whole task or none. The same `key` of the same user for the same route
@@ -50,6 +66,18 @@ impl Runner {
     /// [`SubmitError`] says why there is none.
     pub async fn submit(
         &self,
+        loaded: &Arc<LoadedRoute>,
+        invocation: Arc<Invocation>,
+        key: Option<String>,
+    ) -> Result<Arc<Task>, SubmitError> {
+        let lane = self.0.lanes.of(&loaded.route.name, loaded.route.pool);
+        let submitted = self.submit_in(&lane, loaded, invocation, key).await;
+        submitted.inspect_err(|error| lane.metrics.refused(error.kind()))
+    }
+
+    async fn submit_in(
+        &self,
+        lane: &Arc<Lane>,
         loaded: &Arc<LoadedRoute>,
         invocation: Arc<Invocation>,
         key: Option<String>,
@@ -66,7 +94,6 @@ impl Runner {
                 return self.repeated(known).await;
             }
         }
-        let lane = self.0.lanes.of(&route.name, route.pool);
         let admission =
             lane.admit().ok_or(SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue })?;
         let kib = u32::try_from(invocation.input.as_str().len() / 1024).unwrap_or(BODIES_KIB) + 1;
@@ -105,6 +132,7 @@ impl Runner {
                 drop(answer.send(refused));
                 return;
             }
+            admission.metrics().submitted.inc();
             let live = Live::new(task, Arc::clone(&loaded.route), Arc::clone(&runner.0.options.clock));
             runner.0.board.add(live.task().id.clone(), Arc::clone(&live));
             let place = Some(admission.enqueue());

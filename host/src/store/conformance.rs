@@ -71,7 +71,7 @@ fn new_task() -> Task {
         query: Vec::new(),
         headers: vec![("accept".into(), "application/json".into())],
     };
-    let invocation = Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None };
+    let invocation = Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None, traceparent: None };
     Task::new(new_id(), "__Put_orders_{id}__".into(), at(1_000), Arc::new(invocation))
 }
 

@@ -20,6 +20,7 @@ use super::{Answer, Claim, Page, Search, Store, StoreError, StoreUrl, Submission
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
+use crate::metrics::Metrics;
 use crate::task::{Ending, Task};
 use crate::value::Json;
 use futures_util::future::BoxFuture;
@@ -27,7 +28,6 @@ use port::Port;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tasks::New;
 use writer::Counters;
 
@@ -40,7 +40,7 @@ pub struct SqliteStore {
     readers: Option<Port>,
     searcher: Option<Port>,
     writer: Port,
-    counters: Arc<Counters>,
+    counters: Counters,
 }
 
 impl SqliteStore {
@@ -48,40 +48,38 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`StoreError::Open`] says what is wrong, where, and what to do instead.
-    pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+    pub fn open(url: &StoreUrl, metrics: &Metrics) -> Result<Self, StoreError> {
         match url {
-            StoreUrl::SqliteFile(path) => Self::open_file(path),
-            StoreUrl::SqliteMemory => Self::open_memory(),
+            StoreUrl::SqliteFile(path) => Self::open_file(path, Counters::of(metrics)),
+            StoreUrl::SqliteMemory => Self::open_memory(Counters::of(metrics)),
         }
     }
 
-    fn open_file(path: &Path) -> Result<Self, StoreError> {
+    fn open_file(path: &Path, counters: Counters) -> Result<Self, StoreError> {
         let file::Opened { connection, path, lock } = file::open(path)?;
-        let counters = Arc::<Counters>::default();
-        let writer = writer::start(connection, Some(lock), Arc::clone(&counters))?;
+        let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
         Ok(Self { readers, searcher, writer, counters })
     }
 
-    fn open_memory() -> Result<Self, StoreError> {
+    fn open_memory(counters: Counters) -> Result<Self, StoreError> {
         let opening = |fault| StoreError::Open(format!("a SQLite store in memory cannot be opened: {fault}"));
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
-        let counters = Arc::<Counters>::default();
-        let writer = writer::start(connection, None, Arc::clone(&counters))?;
+        let writer = writer::start(connection, None, counters.clone())?;
         Ok(Self { readers: None, searcher: None, writer, counters })
     }
 
-    /// How many transactions were committed since the store was opened.
+    /// How many transactions its metrics have counted.
     #[must_use]
     pub fn batches(&self) -> u64 {
-        self.counters.batches.load(Ordering::Relaxed)
+        self.counters.batches.count()
     }
 
     /// How many operations these transactions held.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        self.counters.operations.load(Ordering::Relaxed)
+        self.counters.batches.sum()
     }
 
     /// A database in memory has only the writer's connection.

@@ -5,6 +5,7 @@ use super::imports;
 use super::instance::HostState;
 use super::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
+use crate::metrics::{Histogram, Metrics};
 use crate::route::MAX_MEMORY;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,6 +37,8 @@ pub struct WasmEngine {
     pub(super) ready: Arc<Semaphore>,
     /// Guests that are on a thread right now.
     pub(super) executing: Arc<AtomicUsize>,
+    /// How long it took to make instances.
+    pub(super) instantiate: Histogram,
     cores: usize,
     guests: Option<Runtime>,
 }
@@ -45,7 +48,7 @@ impl WasmEngine {
     ///
     /// # Errors
     /// [`EngineError`] when the system refuses threads or memory.
-    pub fn start() -> Result<Arc<Self>, EngineError> {
+    pub fn start(metrics: &Metrics) -> Result<Arc<Self>, EngineError> {
         let engine = pooling_or_on_demand().map_err(|error| EngineError(format!("{error:#}")))?;
         let linker = imports::linker(&engine).map_err(|error| EngineError(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| EngineError(error.to_string()))?;
@@ -54,7 +57,9 @@ impl WasmEngine {
         let ready = Arc::new(Semaphore::new(INSTANCES as usize / 2));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executing = Arc::default();
-        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, executing, cores, guests: Some(guests) }))
+        let instantiate = metrics.instantiate.clone();
+        let guests = Some(guests);
+        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, executing, instantiate, cores, guests }))
     }
 
     /// Whether a guest thread has nothing to do.

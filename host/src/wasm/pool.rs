@@ -10,7 +10,7 @@ use crate::task::ending::{Fault, Outcome};
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -132,12 +132,20 @@ impl Inner {
     ) -> Outcome {
         let instance = match ready {
             Some(ready) => ready,
-            None => match Instance::new(&self.pre, self.memory, Arc::clone(&control)).await {
+            None => match self.instance(Arc::clone(&control)).await {
                 Ok(instance) => instance,
                 Err(outcome) => return outcome,
             },
         };
         instance.run(call, control).await
+    }
+
+    /// Makes an instance, and measures how long that takes.
+    async fn instance(&self, control: Arc<Control>) -> Result<Instance, Outcome> {
+        let began = Instant::now();
+        let made = Instance::new(&self.pre, self.memory, control).await;
+        self.engine.instantiate.observe(began.elapsed());
+        made
     }
 
     /// Makes instances ready in the background until there are `min`. One that fails is tried again only after a pause.
@@ -177,7 +185,7 @@ impl Inner {
         let Ok(share) = Arc::clone(&self.engine.instances).try_acquire_owned() else { return Ok(false) };
         let _ticking = self.engine.ticker.busy();
         let control = Arc::new(Control::new(Arc::default(), Some(READY_TIMEOUT), Arc::clone(&self.engine.executing)));
-        let made = Metered::new(Arc::clone(&control), Instance::new(&self.pre, self.memory, control));
+        let made = Metered::new(Arc::clone(&control), self.instance(control));
         let made = tokio::time::timeout(READY_TIMEOUT, made).await.map_err(|_| "it took too long".to_owned())?;
         let instance = made.map_err(|outcome| format!("{outcome:?}"))?;
         let ready = Ready { instance, share, _ready: ready };

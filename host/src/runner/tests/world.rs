@@ -102,7 +102,7 @@ pub fn invocation() -> Arc<Invocation> {
         query: Vec::new(),
         headers: Vec::new(),
     };
-    Arc::new(Invocation { input: Json::null(), request, user: None })
+    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None })
 }
 
 impl World {
@@ -122,6 +122,7 @@ impl World {
             node: "host-1".into(),
             retention: EVER,
             retention_failed: EVER,
+            metrics: Arc::default(),
         });
         let watched = Arc::downgrade(&runner.0);
         store.watch(Box::new(move |id, history| visible(&watched, id, history)));

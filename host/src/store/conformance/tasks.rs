@@ -6,6 +6,7 @@ use crate::principal::Principal;
 use crate::store::{PURGE_BATCH, StoreError};
 use crate::task::state::{Event, State};
 use crate::task::{Invocation, Request, Task};
+use crate::trace::TraceParent;
 use crate::value::Json;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -32,7 +33,12 @@ fn any_invocation() -> impl Strategy<Value = Invocation> {
         number.prop_map(|text| json(&text)),
         any::<String>().prop_map(|text| Json::from_serialize(&text).unwrap())
     ];
-    (input, request, proptest::option::of(user)).prop_map(|(input, request, user)| Invocation { input, request, user })
+    (input, request, proptest::option::of(user)).prop_map(|(input, request, user)| Invocation {
+        input,
+        request,
+        user,
+        traceparent: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    })
 }
 
 fn any_new_task() -> impl Strategy<Value = Task> {

@@ -5,6 +5,7 @@ use super::SqliteStore;
 use super::schema::APPLICATION;
 use crate::clock::Timestamp;
 use crate::ids::IdScheme;
+use crate::metrics::Metrics;
 use crate::principal::Principal;
 use crate::store::conformance::{Shared, search, suite};
 use crate::store::{Claim, Store, StoreError, StoreUrl, Submission};
@@ -32,11 +33,11 @@ async fn in_a_file() -> (Shared, TempDir) {
 }
 
 async fn in_memory() -> (Shared, ()) {
-    (Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory).expect("opens")), ())
+    (Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default()).expect("opens")), ())
 }
 
 pub(super) fn open(path: &Path) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(&StoreUrl::SqliteFile(path.to_owned()))
+    SqliteStore::open(&StoreUrl::SqliteFile(path.to_owned()), &Metrics::default())
 }
 
 /// The text of the refusal, after checking that it names the file and what to do.
@@ -60,7 +61,7 @@ pub(super) fn task() -> Task {
         headers: vec![("content-type".into(), "application/json".into()), ("user-agent".into(), "curl/8.5.0".into())],
     };
     let input = Json::parse(r#"{"amount": 3, "note": "leave it at the door"}"#.into()).expect("JSON");
-    let invocation = Invocation { input, request, user: None };
+    let invocation = Invocation { input, request, user: None, traceparent: None };
     Task::new(IdScheme::Uuid.generate(), "__Put_orders_{id}__".into(), Timestamp(1), Arc::new(invocation))
 }
 
@@ -91,7 +92,7 @@ async fn concurrent_inserts_share_a_transaction_and_a_lone_one_has_its_own() {
 
 #[tokio::test]
 async fn a_broken_operation_fails_alone() {
-    let store = SqliteStore::open(&StoreUrl::SqliteMemory).expect("opens");
+    let store = SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default()).expect("opens");
     let broken = store.writer.ask(0, |on| {
         on.execute("UPDATE tasks SET name = 'changed'", [])?;
         on.execute("INSERT INTO tasks (seq) VALUES (1)", []).map(drop)
@@ -105,7 +106,7 @@ async fn a_broken_operation_fails_alone() {
 
 #[tokio::test]
 async fn a_failed_commit_fails_the_whole_batch_and_the_next_one_works() {
-    let store = SqliteStore::open(&StoreUrl::SqliteMemory).expect("opens");
+    let store = SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default()).expect("opens");
     let break_commit = store.writer.ask(0, |on| {
         on.execute_batch(
             "CREATE TABLE IF NOT EXISTS a (id INTEGER PRIMARY KEY);
@@ -223,7 +224,7 @@ fn a_store_is_marked_as_ours_and_its_tables_are_sound() {
 
 #[tokio::test]
 async fn large_purges_are_cut_by_their_bytes() {
-    let store = SqliteStore::open(&StoreUrl::SqliteMemory).expect("opens");
+    let store = SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default()).expect("opens");
     let end = Ending { result: Json::from_serialize(&"x".repeat(8 << 20)).ok(), event: Event::Fail, ..ending() };
     for _ in 0..6 {
         let task = task();

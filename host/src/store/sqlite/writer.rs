@@ -4,10 +4,11 @@
 use super::super::StoreError;
 use super::file;
 use super::port::{Inbox, Job, Port};
+use crate::metrics::{Histogram, Metrics};
 use rusqlite::Connection;
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// The most operations of one transaction: at some 10 µs each, the first one waits 5 ms for the last.
 const MAX_BATCH: usize = 512;
@@ -15,16 +16,22 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the writer has done.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Counters {
-    /// Transactions.
-    pub(super) batches: AtomicU64,
-    /// Operations in them.
-    pub(super) operations: AtomicU64,
+    /// Operations of each transaction.
+    pub(super) batches: Histogram,
+    /// How long each took.
+    pub(super) commits: Histogram,
+}
+
+impl Counters {
+    pub(super) fn of(metrics: &Metrics) -> Self {
+        Self { batches: metrics.store_batch.clone(), commits: metrics.store_commit.clone() }
+    }
 }
 
 /// Starts the writing thread. The lock is released when the connection is closed.
-pub(super) fn start(connection: Connection, lock: Option<File>, counters: Arc<Counters>) -> Result<Port, StoreError> {
+pub(super) fn start(connection: Connection, lock: Option<File>, counters: Counters) -> Result<Port, StoreError> {
     let body = move |inbox: Arc<Inbox>| {
         serve(&connection, &inbox, &counters);
         file::close(connection);
@@ -52,10 +59,11 @@ fn serve(connection: &Connection, inbox: &Inbox, counters: &Counters) {
 /// Commits and answers a batch. One in which an operation breaks is done again one by one, so that only the broken
 /// operation fails; after a failed commit nothing is tried again, because the disk may have taken it.
 fn write(connection: &Connection, batch: &mut Vec<Box<dyn Job>>, counters: &Counters) {
+    let began = Instant::now();
     match transaction(connection, batch) {
         Ok(()) => {
-            counters.batches.fetch_add(1, Ordering::Relaxed);
-            counters.operations.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            counters.batches.observe_number(batch.len() as u64);
+            counters.commits.observe(began.elapsed());
             answer(batch, None);
         }
         Err(Broken::Operation(_)) if batch.len() > 1 => {
