@@ -20,7 +20,7 @@ mod retention;
 mod retries;
 mod shutdown;
 mod state;
-
+mod statuses;
 mod stop;
 mod support;
 mod task_routes;
