@@ -1,12 +1,11 @@
-//! The integration fixture of the original, Pode's tests of asynchronous routes: two users, who may call what, see what,
-//! stop what, find what, and what comes out.
+//! The integration fixture of the original, Pode's tests of asynchronous routes: two users, who may call, see, stop and
+//! find what, and what comes out.
 
 use crate::support::{Answer, MINDY, MORTY, Server, User, component, eventually, ids, morty_and_mindy};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The original's routes, which end in `/auth/asyncInfiniteLoopTimeout`, and two more: one whose tasks Support may read,
-/// one for everybody.
+/// The original's eight routes, and two more: one whose tasks Support may read, one for everybody.
 fn fixture() -> String {
     let (sleeper, m) = (component("sleeper.wasm"), component("misbehaving.wasm"));
     let using = "using: [uSleepTime, uMessage]";

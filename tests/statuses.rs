@@ -105,7 +105,8 @@ impl World {
         }
         server.put(202, "/same-id", Value::Null).await;
         let keyed = server.request("PUT", "/hello").header("Idempotency-Key", "k").json(&json!({"first": true}));
-        server.send(202, keyed).await;
+        let keyed = server.send(202, keyed).await.id();
+        server.ended(&keyed).await;
         let mindys = server.send(202, MINDY.asks(server.request("PUT", "/support").json(&endless))).await.id();
         let mortys = server.send(202, MORTY.asks(server.request("PUT", "/shared").json(&endless))).await.id();
         let ended = server.run("/order", json!({"item": "pickle", "quantity": 3})).await.id();
@@ -145,52 +146,66 @@ macro_rules! case {
 
 fn successes() -> Vec<Case> {
     vec![
-        case!(200 Task, "a task", |w, _| w.ask("GET", &format!("/tasks/{}", w.ended)), [("etag", "W/\""), ("vary", "accept")],
+        case!(200 Task, "a task", |w, _| w.ask("GET", &format!("/tasks/{}", w.ended)),
+            [("etag", "W/\""), ("vary", "accept")],
             {"State": "Completed", "Name": "__Put_order__", "Result": {"item": "pickle", "quantity": 3, "total": 450}}),
-        case!(200 NewTask, "waited for", |w, _| w.put("/order", JSON, r#"{"item": "pickle", "quantity": 2}"#).header("Prefer", "wait=60"),
-            [("preference-applied", "wait=60"), ("location", "/tasks/")], {"State": "Completed", "Result": {"item": "pickle", "quantity": 2, "total": 300}}),
-        case!(200 NewTask, "stopped", |w, n| w.ask("DELETE", &format!("/tasks/{}", w.waiting[n])), [],
-            {"State": "Aborted", "Error": "Aborted by the user"}),
-        case!(200 Tasks, "found", |w, _| w.ask("POST", "/tasks/query").json(&json!({"Id": {"op": "EQ", "value": w.ended}})), [],
-            [{"State": "Completed"}]),
-        case!(200 Tasks, "found none", |w, _| w.ask("GET", "/tasks/query?filter[Name][op]=EQ&filter[Name][value]=x"), [], []),
-        case!(202 NewTask, "submitted", |w, _| w.put("/loop", JSON, r#"{"mode": "loop"}"#), [("location", "/tasks/"), ("retry-after", "1")],
+        case!(200 NewTask, "waited for",
+            |w, _| w.put("/order", JSON, r#"{"item": "pickle", "quantity": 2}"#).header("Prefer", "wait=60"),
+            [("preference-applied", "wait=60"), ("location", "/tasks/")],
+            {"State": "Completed", "Result": {"item": "pickle", "quantity": 2, "total": 300}}),
+        case!(200 NewTask, "stopped", |w, n| w.ask("DELETE", &format!("/tasks/{}", w.waiting[n])),
+            [], {"State": "Aborted", "Error": "Aborted by the user"}),
+        case!(200 Tasks, "found",
+            |w, _| w.ask("POST", "/tasks/query").json(&json!({"Id": {"op": "EQ", "value": w.ended}})),
+            [], [{"State": "Completed"}]),
+        case!(200 Tasks, "found none", |w, _| w.ask("GET", "/tasks/query?filter[Name][op]=EQ&filter[Name][value]=x"),
+            [], []),
+        case!(202 NewTask, "submitted", |w, _| w.put("/loop", JSON, r#"{"mode": "loop"}"#),
+            [("location", "/tasks/"), ("retry-after", "1")],
             {"State": "NotStarted", "Name": "__Put_loop__", "Cancellable": true, "Method": "PUT"}),
-        case!(202 Task, "the first task of the key", |w, _| w.put("/hello", JSON, r#"{"first":true}"#).header("Idempotency-Key", "k"),
+        case!(202 Task, "the first task of the key",
+            |w, _| w.put("/hello", JSON, r#"{"first":true}"#).header("Idempotency-Key", "k"),
             [("location", "/tasks/")], {"Name": "__Put_hello__"}),
         case!(204 Nothing, "methods", |w, _| w.ask("OPTIONS", "/hello"), [("allow", "PUT, OPTIONS")], null),
-        case!(304 Nothing, "known", |w, n| w.ask("GET", &format!("/tasks/{}", w.ended)).header("If-None-Match", &w.tags[n]),
+        case!(304 Nothing, "known",
+            |w, n| w.ask("GET", &format!("/tasks/{}", w.ended)).header("If-None-Match", &w.tags[n]),
             [("etag", "W/\""), ("vary", "accept")], null),
     ]
 }
 
 fn refused_bodies() -> Vec<Case> {
     vec![
-        case!(400 Problem, "malformed JSON", |w, _| w.put("/hello", JSON, "{\n  \"a\": ,\n}"), [],
-            {"detail": "line 2, column 8", "line": 2, "column": 8}),
-        case!(400 Problem, "malformed XML", |w, _| w.put("/hello", "application/xml", "<a>\n<b></a>"), [],
-            {"detail": "line 2, column", "line": 2}),
-        case!(400 Problem, "malformed YAML", |w, _| w.put("/hello", "application/yaml", "a: 1\na: 2\n"), [],
-            {"detail": "line 2, column 1", "line": 2, "column": 1}),
-        case!(400 Problem, "no query", |w, _| w.ask("POST", "/tasks/query").json(&json!({"<Colour>": {"op": "EQ", "value": 1}})), [],
-            {"detail": "<Colour>"}),
-        case!(400 Problem, "no wait", |w, _| w.ask("GET", &format!("/tasks/{}?wait=soon&x=%26", w.ended)), [], {"detail": "not `soon`"}),
+        case!(400 Problem, "malformed JSON", |w, _| w.put("/hello", JSON, "{\n  \"a\": ,\n}"),
+            [], {"detail": "line 2, column 8", "line": 2, "column": 8}),
+        case!(400 Problem, "malformed XML", |w, _| w.put("/hello", "application/xml", "<a>\n<b></a>"),
+            [], {"detail": "line 2, column", "line": 2}),
+        case!(400 Problem, "malformed YAML", |w, _| w.put("/hello", "application/yaml", "a: 1\na: 2\n"),
+            [], {"detail": "line 2, column 1", "line": 2, "column": 1}),
+        case!(400 Problem, "no query",
+            |w, _| w.ask("POST", "/tasks/query").json(&json!({"<Colour>": {"op": "EQ", "value": 1}})),
+            [], {"detail": "<Colour>"}),
+        case!(400 Problem, "no wait", |w, _| w.ask("GET", &format!("/tasks/{}?wait=soon&x=%26", w.ended)),
+            [], {"detail": "not `soon`"}),
         case!(413 Problem, "too large", |w, _| w.put("/hello", JSON, vec![b' '; 1025]), [], {"detail": "1024 bytes"}),
-        case!(414 Problem, "too long", |w, _| w.ask("GET", &format!("/tasks/query?query={}", "x".repeat(16 << 10))), [],
-            {"title": "URI Too Long", "detail": "reads 16384"}),
+        case!(414 Problem, "too long", |w, _| w.ask("GET", &format!("/tasks/query?query={}", "x".repeat(16 << 10))),
+            [], {"title": "URI Too Long", "detail": "reads 16384"}),
         case!(415 Problem, "unread type", |w, _| w.put("/hello", "image/png", "x"), [], {"detail": "`image/png`"}),
-        case!(415 Problem, "unread letters", |w, _| w.put("/hello", "application/json; charset=utf-16", "{}"), [], {"detail": "utf-16"}),
+        case!(415 Problem, "unread letters", |w, _| w.put("/hello", "application/json; charset=utf-16", "{}"),
+            [], {"detail": "utf-16"}),
     ]
 }
 
 fn refused_inputs() -> Vec<Case> {
     vec![
-        case!(422 Problem, "another payload", |w, _| w.put("/hello", JSON, "{}").header("Idempotency-Key", "k"), [],
-            {"detail": "another payload"}),
-        case!(422 Problem, "not by the schema", |w, _| w.put("/order", JSON, r#"{"item": "A", "quantity": 101}"#), [],
-            {"detail": "`errors`", "errors": [{"pointer": "/item", "detail": "^[a-z][a-z ]*$"}, {"pointer": "/quantity", "detail": "maximum of 100"}]}),
-        case!(422 Problem, "one fault by the schema", |w, _| w.put("/order", JSON, r#"{"item": "a", "quantity": "<&>"}"#), [],
-            {"errors": [{"pointer": "/quantity", "detail": "integer"}]}),
+        case!(422 Problem, "another payload", |w, _| w.put("/hello", JSON, "{}").header("Idempotency-Key", "k"),
+            [], {"detail": "another payload"}),
+        case!(422 Problem, "not by the schema", |w, _| w.put("/order", JSON, r#"{"item": "A", "quantity": 101}"#),
+        [], {"detail": "`errors`", "errors": [
+            {"pointer": "/item", "detail": "^[a-z][a-z ]*$"}, {"pointer": "/quantity", "detail": "maximum of 100"}
+        ]}),
+        case!(422 Problem, "one fault by the schema",
+            |w, _| w.put("/order", JSON, r#"{"item": "a", "quantity": "<&>"}"#),
+            [], {"errors": [{"pointer": "/quantity", "detail": "integer"}]}),
     ]
 }
 
@@ -198,39 +213,43 @@ fn refused_callers() -> Vec<Case> {
     const CHALLENGES: [(&str, &str); 2] =
         [("www-authenticate", "Basic realm="), ("www-authenticate", "name=\"X-API-KEY\"")];
     vec![
-        case!(401 Problem, "nobody", |w, _| w.ask("PUT", "/support"), [CHALLENGES[0], CHALLENGES[1]], {"detail": "credentials"}),
-        case!(401 Problem, "half a user", |w, _| w.ask("GET", &format!("/own/{}", w.mindys)).header("X-API-KEY", MINDY.key),
+        case!(401 Problem, "nobody", |w, _| w.ask("PUT", "/support"),
             [CHALLENGES[0], CHALLENGES[1]], {"detail": "credentials"}),
-        case!(403 Problem, "no access", |w, _| MORTY.asks(w.ask("PUT", "/support")), [], {"detail": "You may not call this route."}),
-        case!(403 Problem, "only a reader", |w, _| MINDY.asks(w.ask("DELETE", &format!("/own/{}", w.mortys))), [],
-            {"detail": "You may read this task, but not stop it."}),
+        case!(401 Problem, "half a user",
+            |w, _| w.ask("GET", &format!("/own/{}", w.mindys)).header("X-API-KEY", MINDY.key),
+            [CHALLENGES[0], CHALLENGES[1]], {"detail": "credentials"}),
+        case!(403 Problem, "no access", |w, _| MORTY.asks(w.ask("PUT", "/support")),
+            [], {"detail": "You may not call this route."}),
+        case!(403 Problem, "only a reader", |w, _| MINDY.asks(w.ask("DELETE", &format!("/own/{}", w.mortys))),
+            [], {"detail": "You may read this task, but not stop it."}),
         case!(404 Problem, "no such task", |w, _| w.ask("GET", "/tasks/nobody%26"), [], {"detail": "`nobody&`"}),
-        case!(404 Problem, "not his to read", |w, _| MORTY.asks(w.ask("GET", &format!("/own/{}", w.mindys))), [],
-            {"detail": "There is no task with the id"}),
-        case!(404 Problem, "not his to stop", |w, _| MORTY.asks(w.ask("DELETE", &format!("/own/{}", w.mindys))), [],
-            {"detail": "There is no task with the id"}),
+        case!(404 Problem, "not his to read", |w, _| MORTY.asks(w.ask("GET", &format!("/own/{}", w.mindys))),
+            [], {"detail": "There is no task with the id"}),
+        case!(404 Problem, "not his to stop", |w, _| MORTY.asks(w.ask("DELETE", &format!("/own/{}", w.mindys))),
+            [], {"detail": "There is no task with the id"}),
         case!(404 Problem, "nothing there", |w, _| w.ask("GET", "/nowhere/%3Ca%3E"), [], {"detail": "/nowhere/<a>"}),
     ]
 }
 
 fn refused_requests() -> Vec<Case> {
     vec![
-        case!(405 Problem, "another method", |w, _| w.ask("GET", "/hello"), [("allow", "PUT")], {"detail": "only PUT"}),
+        case!(405 Problem, "another method", |w, _| w.ask("GET", "/hello"),
+            [("allow", "PUT")], {"detail": "only PUT"}),
         case!(405 Problem, "a task's methods", |w, _| w.ask("PUT", "/tasks/x"), [("allow", "GET, DELETE")], {}),
         case!(405 Problem, "only read", |w, _| w.ask("DELETE", "/-/live"), [("allow", "GET, HEAD")], {}),
         Case {
             // Who takes nothing but problems gets one.
             accept: "application/problem+",
-            ..case!(406 Problem, "only problems", |w, _| w.ask("PUT", "/hello"), [],
-                {"detail": "application/json, application/xml, application/yaml"})
+            ..case!(406 Problem, "only problems", |w, _| w.ask("PUT", "/hello"),
+                [], {"detail": "application/json, application/xml, application/yaml"})
         },
         case!(409 Problem, "taken", |w, _| w.ask("PUT", "/same-id"), [], {"detail": "always-the-same"}),
-        case!(410 Problem, "ended", |w, _| w.ask("DELETE", &format!("/tasks/{}", w.ended)), [],
-            {"detail": "The task has ended already, as Completed."}),
-        case!(423 Problem, "not cancellable", |w, _| w.ask("DELETE", &format!("/tasks/{}", w.fixed)), [],
-            {"detail": "cancellable: false"}),
-        case!(429 Problem, "full", |w, _| w.put("/full", JSON, r#"{"mode": "loop"}"#), [("retry-after", "1")],
-            {"detail": "1 tasks of this route run and 0 wait"}),
+        case!(410 Problem, "ended", |w, _| w.ask("DELETE", &format!("/tasks/{}", w.ended)),
+            [], {"detail": "The task has ended already, as Completed."}),
+        case!(423 Problem, "not cancellable", |w, _| w.ask("DELETE", &format!("/tasks/{}", w.fixed)),
+            [], {"detail": "cancellable: false"}),
+        case!(429 Problem, "full", |w, _| w.put("/full", JSON, r#"{"mode": "loop"}"#),
+            [("retry-after", "1")], {"detail": "1 tasks of this route run and 0 wait"}),
     ]
 }
 
