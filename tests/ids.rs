@@ -26,6 +26,11 @@ fn generator(folder: &std::path::Path, name: &str, text: &str) -> String {
     file.display().to_string()
 }
 
+/// A generator that always makes `always-the-same`.
+pub fn constant(folder: &std::path::Path) -> String {
+    generator(folder, "same.wasm", CONSTANT)
+}
+
 #[tokio::test]
 async fn each_scheme_makes_ids_of_its_shape() {
     let m = component("hello.wasm");
@@ -59,7 +64,7 @@ async fn each_scheme_makes_ids_of_its_shape() {
 #[tokio::test]
 async fn a_taken_id_is_409_and_never_overwrites() {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let same = generator(folder.path(), "same.wasm", CONSTANT);
+    let same = constant(folder.path());
     let m = component("hello.wasm");
     let routes = format!("routes:\n  - {{method: PUT, path: /a, component: {m}, id: {{component: {same}}}}}\n");
     let server = Server::start_in(folder, &routes).await;

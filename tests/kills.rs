@@ -129,6 +129,7 @@ async fn counted_at_least_once(server: &Server, db: &Connection) {
     let (counted, completed, all) = (value("fail"), tasks("fail", "state = 2"), tasks("fail", "1"));
     assert!(completed <= counted && counted <= all, "at most once: {completed} <= {counted} <= {all}");
     assert!(tasks("rerun", "state = 2") <= value("rerun"), "at least once");
-    assert_eq!(tasks("rerun", "state <> 2"), 0, "what may rerun completes");
+    // On a machine so slow that a task meets every kill, it may be one of those that seem to kill their host.
+    assert_eq!(tasks("rerun", "state <> 2 AND attempt < 11"), 0, "what may rerun completes");
     assert_eq!(server.get(200, "/-/live").await.status, 200);
 }

@@ -3,23 +3,26 @@
 // A test that cannot go on stops, and says what it saw.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::large_futures)]
 
-mod access;
 mod bad_input;
 mod command_line;
 mod connections;
+mod fixture;
 mod formats;
 mod guests;
+mod idempotency;
 mod ids;
 mod kills;
 mod lifecycle;
 mod limits;
 mod logs;
+mod queries;
 mod queue;
 mod retention;
 mod retries;
 mod secure;
 mod shutdown;
 mod state;
+mod statuses;
 mod stop;
 mod support;
 mod surface;

@@ -3,7 +3,7 @@
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use std::future::Future;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -89,6 +89,73 @@ pub fn sandpool() -> Command {
     command.env("SANDPOOL_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
     command.env_remove("SANDPOOL_LOG");
     command
+}
+
+/// What `sandpool hash` makes of a secret.
+pub fn hash(kind: &str, secret: &str) -> String {
+    let mut child = sandpool()
+        .args(["hash", kind])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    child.stdin.take().expect("piped").write_all(secret.as_bytes()).expect("written");
+    let out = child.wait_with_output().expect("an end");
+    assert!(out.status.success());
+    String::from_utf8_lossy(&out.stdout).trim().to_owned()
+}
+
+/// One of the two users of the original's tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    pub id: &'static str,
+    pub name: &'static str,
+    pub key: &'static str,
+}
+
+/// In the groups Software and Platform.
+pub const MORTY: User = User { id: "M0R7Y302", name: "morty", key: "test-api-key" };
+/// In the groups Support and Software.
+pub const MINDY: User = User { id: "MINDY021", name: "mindy", key: "test2-api-key" };
+
+impl User {
+    /// The request with both of the user's credentials.
+    pub fn asks(self, request: RequestBuilder) -> RequestBuilder {
+        request.basic_auth(self.name, Some("pickle")).header("X-API-KEY", self.key)
+    }
+}
+
+/// `auth` of the configuration: the two users, and the scheme `both` that asks for a key and a password of one of them.
+pub fn morty_and_mindy() -> String {
+    let password = hash("password", "pickle");
+    let user = |user: User, groups: &str| {
+        let User { id, name, key } = user;
+        let key = hash("key", key);
+        format!("{{id: {id}, name: {name}, password: '{password}', api_keys: ['{key}'], groups: [{groups}]}}")
+    };
+    format!(
+        r#"
+auth:
+  users:
+    - {morty}
+    - {mindy}
+  schemes:
+    login: {{type: basic}}
+    key: {{type: api_key, in: header, name: X-API-KEY}}
+    both: {{all: [key, login]}}
+"#,
+        morty = user(MORTY, "Software, Platform"),
+        mindy = user(MINDY, "Support, Software"),
+    )
+}
+
+/// The ids of the tasks that a query found, sorted.
+pub fn ids(answer: &Answer) -> Vec<String> {
+    let tasks = answer.body.as_array().expect("an array");
+    let mut ids: Vec<String> = tasks.iter().map(|task| task["Id"].as_str().expect("an id").to_owned()).collect();
+    ids.sort();
+    ids
 }
 
 /// A running server, killed when dropped.

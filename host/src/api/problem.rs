@@ -37,7 +37,12 @@ impl Problem {
     /// A problem with this status; `detail` says what, where, and what instead.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         let known = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let title = known.canonical_reason().unwrap_or("Error");
+        // RFC 9110 renamed two of those that the library knows.
+        let title = match known.as_u16() {
+            413 => "Content Too Large",
+            422 => "Unprocessable Content",
+            _ => known.canonical_reason().unwrap_or("Error"),
+        };
         let document = Document {
             title,
             status: known.as_u16(),
@@ -84,6 +89,9 @@ impl Problem {
         let document = Json::from_serialize(&self.document).unwrap_or_else(|_| Json::null());
         let mut response = (status, encode_problem(answer.format, &document)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
+        // A cache may keep some errors unasked (RFC 9110 §15.1). They depend on `Accept`, and may be gone at any moment.
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         // Several challenges are several fields.
         for (name, value) in self.headers {
             response.headers_mut().append(name, value);
