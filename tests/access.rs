@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 /// What `sandpool hash` makes of a secret.
-fn hash(kind: &str, secret: &str) -> String {
+pub fn hash(kind: &str, secret: &str) -> String {
     let mut child = sandpool()
         .args(["hash", kind])
         .stdin(Stdio::piped())

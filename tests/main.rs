@@ -22,3 +22,4 @@ mod stop;
 mod support;
 mod task_routes;
 mod tidy;
+mod tools;

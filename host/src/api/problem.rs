@@ -15,7 +15,7 @@ use serde::Serialize;
 /// An error as a client sees it.
 #[derive(Debug)]
 pub struct Problem {
-    document: Document,
+    document: Box<Document>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -37,7 +37,12 @@ impl Problem {
     /// A problem with this status; `detail` says what, where, and what instead.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         let known = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let title = known.canonical_reason().unwrap_or("Error");
+        // RFC 9110 renamed two of those that the library knows.
+        let title = match known.as_u16() {
+            413 => "Content Too Large",
+            422 => "Unprocessable Content",
+            _ => known.canonical_reason().unwrap_or("Error"),
+        };
         let document = Document {
             title,
             status: known.as_u16(),
@@ -46,7 +51,7 @@ impl Problem {
             column: None,
             errors: Vec::new(),
         };
-        Self { document, headers: Vec::new() }
+        Self { document: Box::new(document), headers: Vec::new() }
     }
 
     /// With a header field.
