@@ -90,6 +90,26 @@ async fn problems_come_in_every_format() {
 }
 
 #[tokio::test]
+async fn a_query_without_conditions_can_be_written_in_every_format() {
+    let server = server().await;
+    let query =
+        |content_type, body| server.request("POST", "/tasks/query").header("Content-Type", content_type).body(body);
+    for (content_type, body) in [
+        ("application/json", "{}"),
+        ("application/yaml", "{}"),
+        ("application/xml", "<AsyncTaskQuery/>"),
+        ("text/xml; charset=utf-8", "<AsyncTaskQuery></AsyncTaskQuery>"),
+    ] {
+        assert_eq!(server.send(200, query(content_type, body)).await.body, json!([]), "{content_type}");
+    }
+    for (content_type, body) in
+        [("application/json", "\"\""), ("application/xml", "<AsyncTaskQuery>x</AsyncTaskQuery>")]
+    {
+        server.send(400, query(content_type, body)).await;
+    }
+}
+
+#[tokio::test]
 async fn hostile_and_malformed_bodies_are_refused_with_their_place() {
     let server = server().await;
     let aliases: String =

@@ -28,3 +28,4 @@ mod support;
 mod surface;
 mod task_routes;
 mod tidy;
+mod tools;

@@ -18,7 +18,7 @@ mod tasks;
 mod ui;
 mod view;
 
-pub use docs::Documentation;
+pub use docs::{Documentation, page_patterns};
 pub use edge::Admin;
 pub use rate::RateLimit;
 
@@ -115,8 +115,9 @@ impl Endpoints {
             table.insert("GET", path, Endpoint::Document)?;
         }
         if let Some(path) = &documentation.ui {
-            table.insert("GET", path, Endpoint::Page)?;
-            table.insert("GET", &format!("{}/{{*file}}", path.trim_end_matches('/')), Endpoint::Page)?;
+            for pattern in page_patterns(path) {
+                table.insert("GET", &pattern, Endpoint::Page)?;
+            }
         }
         let place = |task_route: &TaskRoute| match task_route.places.as_slice() {
             places if places.contains(&IdPlace::Path) => Some((task_route.path.clone(), None)),

@@ -26,6 +26,7 @@ pub use crate::store::StoreUrl;
 
 use self::fault::{Place, Sink};
 use crate::api::openapi::{Info, SchemaNames};
+use crate::api::page_patterns;
 pub use crate::api::{Admin, RateLimit};
 use crate::auth;
 use crate::route::Route;
@@ -85,7 +86,7 @@ impl OpenApi {
     /// What is reached under which path pattern, all of it by GET.
     #[must_use]
     pub fn patterns(&self) -> Vec<String> {
-        let page = self.ui.iter().flat_map(|path| [path.clone(), format!("{}/{{*file}}", path.trim_end_matches('/'))]);
+        let page = self.ui.iter().flat_map(|path| page_patterns(path));
         self.path.iter().cloned().chain(page).collect()
     }
 }

@@ -3,7 +3,7 @@
 
 mod walk;
 
-pub use walk::rebased;
+pub use walk::parted;
 
 use crate::value::Json;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};

@@ -39,6 +39,16 @@ pub struct Documentation {
     pub auth: auth::Settings,
 }
 
+/// The path patterns of a page at this path: itself, its files, and itself with a slash, which leads to the one without.
+#[must_use]
+pub fn page_patterns(path: &str) -> Vec<String> {
+    let path = path.trim_matches('/');
+    let folder = if path.is_empty() { "/".to_owned() } else { format!("/{path}/") };
+    let files = format!("{folder}{{*file}}");
+    let own = (!path.is_empty()).then(|| format!("/{path}"));
+    own.into_iter().chain([folder, files]).collect()
+}
+
 /// The documentation of a set of endpoints.
 pub struct Documents {
     input: Input,

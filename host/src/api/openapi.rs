@@ -112,6 +112,7 @@ pub fn document(input: &Input) -> Value {
             document.add(&path, method, operation);
         }
     }
+    names::tell_titles_apart(&mut document.schemas);
     let mut components = json!({
         "schemas": document.schemas,
         "responses": parts::problems(),

@@ -4,6 +4,7 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, body, request, tasks};
+use crate::codec::{self, Format, Incoming};
 use crate::route::task_route::{IdPlace, TaskRoute};
 use crate::store::{Reader, Search};
 use crate::task::query::order::Order;
@@ -11,7 +12,7 @@ use crate::task::query::{Query, page};
 use crate::value::Json;
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -62,11 +63,18 @@ async fn find(
     }
     if parts.method != Method::GET && task_route.places.contains(&IdPlace::Body) {
         let document = body::read(&parts.headers, body, api.0.options.body_limit).await?;
-        if document.as_str() != Json::null().as_str() {
+        // No conditions in XML are an element with nothing in it, which reads as an empty text.
+        let is_empty_element = document.as_str() == "\"\"" && is_xml(&parts.headers);
+        if document.as_str() != Json::null().as_str() && !is_empty_element {
             return Ok(Query::parse(&document)?);
         }
     }
     Ok(Query::parse_pairs([])?)
+}
+
+fn is_xml(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.and_then(|value| codec::incoming(value).ok()) == Some(Incoming::Format(Format::Xml))
 }
 
 fn in_parameters(pairs: &[(String, String)]) -> Result<Option<Query>, Problem> {

@@ -33,9 +33,10 @@ fn the_surface_is_read() {
 #[test]
 fn the_documentation_is_on_unless_it_is_moved_or_left_out() {
     let with = |openapi: &str| loaded(&format!("{openapi}{ROUTE}"), Format::Yaml, folder().path()).openapi;
-    let all = ["/openapi.json", "/docs", "/docs/{*file}"];
+    let all = ["/openapi.json", "/docs", "/docs/", "/docs/{*file}"];
     assert_eq!(with("").patterns(), all);
     assert_eq!(with("openapi: {path: none}\n").patterns(), [""; 0]);
+    assert_eq!(with("openapi: {ui: /}\n").patterns(), ["/openapi.json", "/", "/{*file}"]);
     assert_eq!(with("openapi: {ui: none}\n").patterns(), ["/openapi.json"]);
 }
 

@@ -145,22 +145,35 @@ fn moved_references_lead_to_the_same_parts() {
     let document = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://example.com/order",
-        "properties": {"$ref": {"$ref": "#/$defs/a"}, "me": {"$ref": "#"}},
-        "anyOf": [{"$ref": "#/$defs/a"}, true],
+        "properties": {"$ref": {"$ref": "#/$defs/a"}, "me": {"$ref": "#"}, "x": {"$ref": "#/properties/me"}},
+        "anyOf": [{"$ref": "#/$defs/a%20~1b/items"}, true],
         "enum": [{"$ref": "#/$defs/a"}],
-        "$defs": {"a": true},
+        "$defs": {"a": true, "a /b": {"items": {"$ref": "#/definitions/A"}}},
+        "definitions": {"A": {"properties": {"ä b": true}, "$ref": "#/$defs/a%20~1b/properties/%C3%A4%20b"}},
     });
-    let moved = rebased(&document, "#/components/schemas/Order");
-    assert_eq!(
-        moved,
-        json!({
-            "properties": {
-                "$ref": {"$ref": "#/components/schemas/Order/$defs/a"},
-                "me": {"$ref": "#/components/schemas/Order"},
-            },
-            "anyOf": [{"$ref": "#/components/schemas/Order/$defs/a"}, true],
-            "enum": [{"$ref": "#/$defs/a"}],
-            "$defs": {"a": true},
-        })
-    );
+    let moved = parted(&document, "#/components/schemas", "Order");
+    let expected = [
+        (
+            "Order",
+            json!({
+                "properties": {
+                    "$ref": {"$ref": "#/components/schemas/Order_a"},
+                    "me": {"$ref": "#/components/schemas/Order"},
+                    "x": {"$ref": "#/components/schemas/Order/properties/me"},
+                },
+                "anyOf": [{"$ref": "#/components/schemas/Order_a__b/items"}, true],
+                "enum": [{"$ref": "#/$defs/a"}],
+            }),
+        ),
+        ("Order_a", json!(true)),
+        ("Order_a__b", json!({"items": {"$ref": "#/components/schemas/Order_A_"}})),
+        (
+            "Order_A_",
+            json!({
+                "properties": {"ä b": true},
+                "$ref": "#/components/schemas/Order_a__b/properties/%C3%A4%20b",
+            }),
+        ),
+    ];
+    assert_eq!(moved, expected.map(|(name, part)| (name.to_owned(), part)));
 }

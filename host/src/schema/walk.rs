@@ -208,34 +208,68 @@ impl Parts<'_> {
     }
 }
 
-/// The schema as a part of a larger document, where it stands at `base` (such as `#/components/schemas/Order`):
+/// The schema as parts of a larger document, by name: itself, and each of its definitions, as many tools resolve
+/// references to whole parts only. All of them stand under `base` (such as `#/components/schemas`), the schema as `name`:
 /// its references lead to where their targets now are, and what only a schema of its own may say is gone.
 #[must_use]
-pub fn rebased(document: &Value, base: &str) -> Value {
-    let mut moved = document.clone();
-    if let Some(keywords) = moved.as_object_mut() {
+pub fn parted(document: &Value, base: &str, name: &str) -> Vec<(String, Value)> {
+    let mut root = document.clone();
+    let mut found = Vec::new();
+    // Pointers of definitions, and the names of the parts that they become.
+    let mut places: Vec<(String, String)> = Vec::new();
+    if let Some(keywords) = root.as_object_mut() {
         keywords.remove("$schema");
         keywords.remove("$id");
+        for map in ["$defs", "definitions"] {
+            let Some(Value::Object(definitions)) = keywords.remove(map) else { continue };
+            for (key, definition) in definitions {
+                let place = part_name(name, &key, &places);
+                places.push((format!("/{map}/{}", escaped(&key)), place.clone()));
+                found.push((place, definition));
+            }
+        }
     }
-    rebase(&mut moved, base);
-    moved
+    found.insert(0, (name.to_owned(), root));
+    let moved = |reference: &str| {
+        let pointer = pointer_of(reference)?;
+        let inside = |place: &str| pointer.strip_prefix(place).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let found = places.iter().find_map(|(place, part)| Some((part.as_str(), inside(place)?)));
+        let (part, rest) = found.unwrap_or((name, &pointer));
+        Some(format!("{base}/{part}{}", percent_encoding::utf8_percent_encode(rest, NOT_IN_POINTERS)))
+    };
+    found.iter_mut().for_each(|(_, part)| relocate(part, &moved));
+    found
 }
 
-fn rebase(schema: &mut Value, base: &str) {
+/// What a pointer must encode in a URI's fragment (RFC 3986 §3.5).
+const NOT_IN_POINTERS: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'$').remove(b'-').remove(b'.').remove(b'_');
+
+/// Of letters, digits and `_`, and unlike those before it.
+fn part_name(name: &str, key: &str, others: &[(String, String)]) -> String {
+    let safe: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let mut part = format!("{name}_{safe}");
+    while others.iter().any(|(_, other)| other.eq_ignore_ascii_case(&part)) {
+        part.push('_');
+    }
+    part
+}
+
+fn relocate(schema: &mut Value, moved: &dyn Fn(&str) -> Option<String>) {
     let Some(keywords) = schema.as_object_mut() else { return };
     for (keyword, value) in keywords {
         match (keyword.as_str(), value) {
             ("$ref", Value::String(reference)) => {
-                if let Some(rest) = reference.strip_prefix('#') {
-                    *reference = format!("{base}{rest}");
+                if let Some(there) = moved(reference) {
+                    *reference = there;
                 }
             }
-            (one, child) if ONE.iter().any(|(known, _)| *known == one) => rebase(child, base),
+            (one, child) if ONE.iter().any(|(known, _)| *known == one) => relocate(child, moved),
             (list, Value::Array(children)) if LISTS.iter().any(|(known, _)| *known == list) => {
-                children.iter_mut().for_each(|child| rebase(child, base));
+                children.iter_mut().for_each(|child| relocate(child, moved));
             }
             (map, Value::Object(children)) if MAPS.iter().any(|(known, _)| *known == map) => {
-                children.values_mut().for_each(|child| rebase(child, base));
+                children.values_mut().for_each(|child| relocate(child, moved));
             }
             _ => {}
         }

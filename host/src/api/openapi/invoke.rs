@@ -4,7 +4,7 @@
 use super::names::{Names, capitalized, parameters, path};
 use super::{Context, RouteDoc, callback, media_types, parts, security};
 use crate::route::task_route::{IdPlace, Operation};
-use crate::schema::{Description, rebased};
+use crate::schema::{Description, Schema, parted};
 use crate::value::Json;
 use serde_json::{Map, Value, json};
 
@@ -23,11 +23,15 @@ pub fn operation(
     let described = doc.description.as_deref();
     let prefix = capitalized(id);
     let input = described.and_then(|own| own.input_schema.as_ref());
-    let input = input.map(|schema| add(schemas, format!("{prefix}Input"), |here| rebased(schema.document(), here)));
+    let input = input.map(|schema| add_parts(schemas, format!("{prefix}Input"), schema));
     let result = described.and_then(|own| own.result_schema.as_ref());
-    let result = result.map(|schema| add(schemas, format!("{prefix}Result"), |here| rebased(schema.document(), here)));
+    let result = result.map(|schema| add_parts(schemas, format!("{prefix}Result"), schema));
     let task = match &result {
-        Some(result) => add(schemas, format!("{prefix}Task"), |_| task_schema(context, result)),
+        Some(result) => {
+            let name = format!("{prefix}Task");
+            schemas.insert(name.clone(), task_schema(context, result));
+            parts::schema_ref(&name)
+        }
         None => context.task(),
     };
     let body = body(doc, input.as_ref());
@@ -85,7 +89,8 @@ fn body(doc: &RouteDoc, input: Option<&Value>) -> Option<Value> {
         let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
         let mut content = json!({FORM: {"schema": texts}});
         TYPED.iter().for_each(|name| parts::put(&mut content, name, any.clone()));
-        let element = json!({"type": "object", "additionalProperties": {"type": "string"}, "xml": {"name": "input"}});
+        let element =
+            json!({"description": "Any element: the task's input", "xml": {"name": "input", "wrapped": true}});
         parts::put(&mut content, XML, json!({"schema": element}));
         return (!["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"].contains(&method))
             .then(|| json!({"required": false, "content": content}));
@@ -123,11 +128,10 @@ fn responses(task: &Value, doc: &RouteDoc, links: Value, has_body: bool) -> Valu
     parts::responses(vec![("200", ended), ("202", accepted)], &problems)
 }
 
-/// Adds a schema to the document, made for the place where it stands, and answers a reference to it.
-fn add(schemas: &mut Map<String, Value>, name: String, schema: impl FnOnce(&str) -> Value) -> Value {
-    let reference = parts::schema_ref(&name);
-    schemas.insert(name.clone(), schema(&format!("#/components/schemas/{name}")));
-    reference
+/// Adds a component's schema to the document, its definitions beside it, and answers a reference to it.
+fn add_parts(schemas: &mut Map<String, Value>, name: String, schema: &Schema) -> Value {
+    schemas.extend(parted(schema.document(), "#/components/schemas", &name));
+    parts::schema_ref(&name)
 }
 
 /// A Failed task's `Result` is the detail of its failure, which the component promises nothing about.

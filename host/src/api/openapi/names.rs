@@ -3,6 +3,7 @@
 
 use super::{Input, SchemaNames};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -51,7 +52,16 @@ impl Names {
 }
 
 /// Schemas whose names are not configurable.
-const OWN_SCHEMAS: [&str; 4] = ["Problem", "TaskCallback", "TaskState", "TaskAccess"];
+const OWN_SCHEMAS: [&str; 8] = [
+    "Problem",
+    "TaskCallback",
+    "TaskState",
+    "TaskAccess",
+    "TaskPermission",
+    "TaskCallbackSettings",
+    "TaskCallbackInfo",
+    "TaskSse",
+];
 
 struct Wanted {
     id: String,
@@ -113,6 +123,23 @@ pub fn path(pattern: &str) -> String {
 /// The names of a path's parameters, in order.
 pub fn parameters(path: &str) -> Vec<&str> {
     path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect()
+}
+
+/// Takes titles away that are also another schema's title or key: generators name types by them.
+pub fn tell_titles_apart(schemas: &mut Map<String, Value>) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for (key, schema) in schemas.iter() {
+        *counts.entry(key.to_ascii_lowercase()).or_default() += 1;
+        if let Some(title) = schema["title"].as_str() {
+            *counts.entry(title.to_ascii_lowercase()).or_default() += 1;
+        }
+    }
+    for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
+        let title = schema.get("title").and_then(Value::as_str).map(str::to_ascii_lowercase);
+        if title.and_then(|title| counts.get(&title)).is_some_and(|count| *count > 1) {
+            schema.remove("title");
+        }
+    }
 }
 
 /// The endpoints of a task route: wanted id, method and path of each.

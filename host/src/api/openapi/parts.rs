@@ -69,8 +69,12 @@ pub fn responses(successes: Vec<(&str, Value)>, problems: &[u16]) -> Value {
 
 /// `components/responses`
 pub fn problems() -> Value {
-    let body = content(PROBLEM_TYPES, &schema_ref("Problem"));
-    let response = |meaning: &str, fields: &[&str]| {
+    let response = |status: Option<(u16, &str)>, meaning: &str, fields: &[&str]| {
+        let mut body = content(PROBLEM_TYPES, &schema_ref("Problem"));
+        if let (Some((status, key)), Some(types)) = (status, body.as_object_mut()) {
+            let example = json!({"title": words(key), "status": status, "detail": format!("{meaning}.")});
+            types.values_mut().for_each(|one| put(one, "example", example.clone()));
+        }
         let mut response = json!({"description": meaning, "content": body});
         if !fields.is_empty() {
             let headers: Map<String, Value> =
@@ -79,11 +83,19 @@ pub fn problems() -> Value {
         }
         response
     };
-    let mut found: Map<String, Value> =
-        PROBLEMS.iter().map(|(_, key, meaning, fields)| ((*key).to_owned(), response(meaning, fields))).collect();
-    found.insert(UNPROCESSABLE.1.into(), response(UNPROCESSABLE.2, &[]));
-    found.insert("OtherProblem".into(), response("Any other problem", &[]));
+    let (status, key, meaning) = UNPROCESSABLE;
+    let known = PROBLEMS.iter().copied().chain([(status, key, meaning, &[][..])]);
+    let mut found: Map<String, Value> = known
+        .map(|(status, key, meaning, fields)| (key.to_owned(), response(Some((status, key)), meaning, fields)))
+        .collect();
+    found.insert("OtherProblem".into(), response(None, "Any other problem", &[]));
     Value::Object(found)
+}
+
+/// `Not Found` of `NotFound`.
+fn words(key: &str) -> String {
+    let spaced = key.chars().flat_map(|c| c.is_ascii_uppercase().then_some(' ').into_iter().chain([c]));
+    spaced.collect::<String>().trim_start().to_owned()
 }
 
 /// `components/headers`

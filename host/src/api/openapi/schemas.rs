@@ -13,6 +13,7 @@ pub fn shared(context: &Context<'_>) -> Map<String, Value> {
     schemas.insert("TaskAccess".into(), access());
     schemas.insert("TaskCallback".into(), callback());
     schemas.insert("Problem".into(), problem());
+    schemas.extend(parts_of_task().map(|(name, schema)| (name.to_owned(), schema)));
     schemas
 }
 
@@ -53,6 +54,40 @@ fn access() -> Value {
     })
 }
 
+/// The objects in a task, named: generators give unnamed ones names of their own, which may clash.
+fn parts_of_task() -> [(&'static str, Value); 4] {
+    let permission = json!({
+        "type": "object",
+        "properties": {"Read": parts::schema_ref("TaskAccess"), "Write": parts::schema_ref("TaskAccess")},
+    });
+    let callback_settings = json!({
+        "type": "object",
+        "properties": {
+            "UrlField": text("The URL, or the expression for it"),
+            "Method": text("The HTTP method"),
+            "ContentType": text("The media type of the body"),
+            "HeaderFields": {"type": "object", "additionalProperties": {"type": "string"}},
+            "SendResult": {"type": "boolean"},
+            "EventName": {"type": "string"},
+        },
+    });
+    let callback_info = json!({
+        "type": "object",
+        "properties": {
+            "State": {"type": "string", "enum": ["NotStarted", "Running", "Completed", "Failed"]},
+            "Tentative": {"type": "integer", "minimum": 0, "description": "Attempts made"},
+            "Url": text("The resolved URL"),
+        },
+    });
+    let sse = json!({"type": "object", "properties": {"Url": text("Its events"), "Group": {"type": "string"}}});
+    [
+        ("TaskPermission", permission),
+        ("TaskCallbackSettings", callback_settings),
+        ("TaskCallbackInfo", callback_info),
+        ("TaskSse", sse),
+    ]
+}
+
 fn task() -> Value {
     let mut schema = json!({
         "type": "object",
@@ -68,33 +103,13 @@ fn task() -> Value {
             "StartingTime": time("When its first attempt began"),
             "CompletedTime": time("When it ended"),
             "User": text("The owner"),
-            "Permission": {
-                "type": "object",
-                "properties": {"Read": parts::schema_ref("TaskAccess"), "Write": parts::schema_ref("TaskAccess")},
-            },
+            "Permission": parts::schema_ref("TaskPermission"),
             "Progress": {"type": "number", "minimum": 0, "maximum": 100, "description": "Per cent done"},
             "Result": {"description": "Any JSON value: the result, or the detail of a failure"},
             "Error": text("Why it did not complete"),
-            "CallbackSettings": {
-                "type": "object",
-                "properties": {
-                    "UrlField": text("The URL, or the expression for it"),
-                    "Method": text("The HTTP method"),
-                    "ContentType": text("The media type of the body"),
-                    "HeaderFields": {"type": "object", "additionalProperties": {"type": "string"}},
-                    "SendResult": {"type": "boolean"},
-                    "EventName": {"type": "string"},
-                },
-            },
-            "CallbackInfo": {
-                "type": "object",
-                "properties": {
-                    "State": {"type": "string", "enum": ["NotStarted", "Running", "Completed", "Failed"]},
-                    "Tentative": {"type": "integer", "minimum": 0, "description": "Attempts made"},
-                    "Url": text("The resolved URL"),
-                },
-            },
-            "Sse": {"type": "object", "properties": {"Url": text("Its events"), "Group": {"type": "string"}}},
+            "CallbackSettings": parts::schema_ref("TaskCallbackSettings"),
+            "CallbackInfo": parts::schema_ref("TaskCallbackInfo"),
+            "Sse": parts::schema_ref("TaskSse"),
             "Attempt": {"type": "integer", "minimum": 1, "description": "Which attempt is the newest"},
             "Url": text("The URL that was called"),
             "Method": text("The HTTP method that was used"),

@@ -36,12 +36,18 @@ pub fn operations(context: &Context<'_>, route: &TaskRoute, names: &Names) -> Ve
 /// The parameters that may hold the id in a request to this path; one of several is not required.
 fn ids(route: &TaskRoute, path: &str) -> Vec<Value> {
     let parameter = |place: &str, required: bool| {
+        let mut schema = json!({"type": "string", "examples": ["3f2b8c1e-6f0a-4c55-9d0e-0b7a3f1c9a11"]});
+        let mut about = "The task's `Id`";
+        match required {
+            true => parts::put(&mut schema, "minLength", json!(1)),
+            false => about = "The task's `Id`; of several, the first in the route's order counts",
+        }
         json!({
             "name": route.id_name,
             "in": place,
             "required": required,
-            "description": "The task's `Id`",
-            "schema": {"type": "string", "minLength": 1, "examples": ["3f2b8c1e-6f0a-4c55-9d0e-0b7a3f1c9a11"]},
+            "description": about,
+            "schema": schema,
         })
     };
     if path.contains('{') {

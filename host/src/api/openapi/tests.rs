@@ -309,6 +309,21 @@ fn schema_names_are_configurable_and_never_clash() {
 }
 
 #[test]
+fn titles_name_one_schema_each() {
+    let mut schemas = json!({
+        "A": {"title": "Order", "type": "object"},
+        "B": {"title": "order"},
+        "C": {"title": "problem"},
+        "D": {"title": "Receipt"},
+        "E": true,
+        "Problem": {},
+    });
+    names::tell_titles_apart(schemas.as_object_mut().expect("an object"));
+    let apart = json!({"A": {"type": "object"}, "B": {}, "C": {}, "D": {"title": "Receipt"}, "E": true, "Problem": {}});
+    assert_eq!(schemas, apart);
+}
+
+#[test]
 fn statuses_are_those_that_can_occur() {
     let document = document(&example());
     let statuses = |path: &str, method: &str| -> Vec<String> {
