@@ -1,8 +1,7 @@
 //! What tools of others say: schemathesis, openapi-spec-validator, a generated client, a browser.
 //! `tests/tools/install` installs them; `tests/run` calls it.
 
-use crate::access::hash;
-use crate::support::{Server, component};
+use crate::support::{Server, component, hash};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
