@@ -58,7 +58,8 @@ pub async fn answer(
 fn after(parts: &Parts) -> Result<u64, Problem> {
     let found = request::query(&parts.uri).into_iter().find(|(name, _)| name == "after");
     let Some((_, value)) = found else { return Ok(0) };
-    value.parse().map_err(|_| {
+    let seq = value.parse::<i64>().ok().and_then(|seq| u64::try_from(seq).ok());
+    seq.ok_or_else(|| {
         Problem::new(
             400,
             format!("The query parameter `after` must be the `seq` of a line, a whole number from 0, not `{value}`."),
