@@ -13,6 +13,7 @@ mod ids;
 mod kills;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod queue;
 mod retention;
 mod retries;
