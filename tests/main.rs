@@ -15,6 +15,7 @@ mod kills;
 mod lifecycle;
 mod limits;
 mod logs;
+mod metrics;
 mod queries;
 mod queue;
 mod retention;

@@ -87,7 +87,10 @@ pub const RETURNS_ONE_CHARACTER: &str = r#"
 pub fn sandpool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandpool"));
     command.env("SANDPOOL_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-    command.env_remove("SANDPOOL_LOG");
+    // What the caller has set for programs of its own.
+    for name in ["SANDPOOL_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -214,6 +217,14 @@ impl Server {
         let file = folder.path().join("sandpool.yaml");
         std::fs::write(&file, format!("{head}{routes}")).expect("the folder is writable");
         Self::spawn(folder, sandpool().args(["serve", "--config"]).arg(&file))
+    }
+
+    /// A server with these variables in its environment.
+    pub async fn start_with_environment(folder: Arc<TempDir>, environment: &[(&str, &str)], routes: &str) -> Self {
+        let file = folder.path().join("sandpool.yaml");
+        let head = "server: {listen: \"127.0.0.1:0\"}\nstore: {url: \"sqlite:tasks.db\"}\n";
+        std::fs::write(&file, format!("{head}{routes}")).expect("the folder is writable");
+        Self::spawn(folder, sandpool().envs(environment.iter().copied()).args(["serve", "--config"]).arg(&file))
     }
 
     /// A server that may open so many files.
