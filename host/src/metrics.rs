@@ -174,6 +174,7 @@ mod tests {
         metrics.http.answered("GET", 200);
         metrics.http.answered("BREW", 418);
         metrics.http.answered("PUT", 7);
+        metrics.http.answered("PUT", 600);
         let text = metrics.text();
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("sandpool_http_requests_total")).collect();
         assert_eq!(

@@ -179,9 +179,4 @@ mod tests {
             assert_eq!(read(&text), None, "{text}");
         }
     }
-
-    #[test]
-    fn nothing_is_known_of_spans_that_nobody_exports() {
-        assert_eq!(TraceParent::of(&tracing::error_span!("request")), None);
-    }
 }
