@@ -130,7 +130,7 @@ async fn a_generated_client_submits_polls_and_stops() {
 routes:
   - {{method: PUT, path: '/orders/{{id}}', component: {described}, tags: [orders]}}
   - {{method: POST, path: /orders, component: {described}, tags: [orders]}}
-  - {{method: GET, path: /long, component: {sleeper}, arguments: {{sleepTime2: 600}}}}
+  - {{method: GET, path: /long, component: {sleeper}, arguments: {{sleepTime2: 600, Message: m}}}}
 "#
     );
     let server = Server::start(&routes).await;
