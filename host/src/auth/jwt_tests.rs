@@ -276,34 +276,3 @@ async fn only_keys_for_signatures_are_taken() {
     reason(&authenticator, &signed(None, Algorithm::RS512, RSA, &claims())).await;
     reason(&authenticator, &signed(None, Algorithm::HS256, SHARED.as_bytes(), &claims())).await;
 }
-
-#[tokio::test]
-#[ignore = "measures: run with --run-ignored"]
-async fn cost_of_a_token() {
-    const TIMES: u32 = 5_000;
-    let (authenticator, _, _file) = by_file(&all_keys());
-    for (name, id, algorithm, pem) in [
-        ("RS256", "rsa", Algorithm::RS256, RSA),
-        ("ES256", "p256", Algorithm::ES256, P256),
-        ("EdDSA", "ed", Algorithm::EdDSA, ED25519),
-    ] {
-        let tokens: Vec<String> = (0..TIMES / 10)
-            .map(|number| {
-                let mut claims = claims();
-                claims["jti"] = number.into();
-                signed(Some(id), algorithm, pem, &claims)
-            })
-            .collect();
-        ask(&authenticator, &signed(Some(id), algorithm, pem, &claims())).await.expect("in");
-        let start = std::time::Instant::now();
-        for token in &tokens {
-            ask(&authenticator, token).await.expect("in");
-        }
-        let uncached = start.elapsed() / (TIMES / 10);
-        let start = std::time::Instant::now();
-        for token in tokens.iter().cycle().take(TIMES as usize) {
-            ask(&authenticator, token).await.expect("in");
-        }
-        println!("{name}: uncached {uncached:?}, cached {:?}", start.elapsed() / TIMES);
-    }
-}

@@ -174,18 +174,4 @@ mod tests {
         assert_eq!(turned_away, 100 - (WAITING + 1));
         assert_eq!(passwords.verify("morty", b"again", &hash).await, Ok(false), "afterwards there is room again");
     }
-
-    #[tokio::test]
-    #[ignore = "measures: run with --run-ignored"]
-    async fn cost_of_a_check() {
-        let (passwords, hash) = (Passwords::with_places(1).expect("random"), cheap("pickle"));
-        let start = std::time::Instant::now();
-        assert_eq!(passwords.verify("morty", b"pickle", &hash).await, Ok(true));
-        let uncached = start.elapsed();
-        let start = std::time::Instant::now();
-        for _ in 0..100_000 {
-            assert_eq!(passwords.verify("morty", b"pickle", &hash).await, Ok(true));
-        }
-        println!("uncached {uncached:?}, cached {:?}", start.elapsed() / 100_000);
-    }
 }
