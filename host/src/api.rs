@@ -36,7 +36,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use docs::Documents;
 use percent_encoding::percent_decode_str;
-use problem::Problem;
+use problem::{Problem, or_problem};
 use rate::Limiter;
 use std::sync::Arc;
 
@@ -223,7 +223,7 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         Found::OtherMethods(allowed) => Err(not_allowed(&method, &allowed)),
         Found::Nothing => Err(nothing_at(parts.uri.path())),
     };
-    answer.unwrap_or_else(|problem| problem.respond(request::accepted(&parts.headers)))
+    or_problem(answer, &parts)
 }
 
 fn nothing_at(path: &str) -> Problem {

@@ -5,15 +5,14 @@ use super::caller::Caller;
 use super::openapi::{self, Info, Input, RouteDoc, SchemaNames};
 use super::problem::Problem;
 use super::ui::Docs;
-use super::{Api, etag};
+use super::{Api, etag, tasks};
 use crate::auth;
-use crate::codec::{Format, encode};
+use crate::codec::Format;
 use crate::route::task_route::TaskRoute;
 use crate::runner::LoadedRoute;
-use crate::value::Json;
 use axum::body::Bytes;
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use std::sync::{Arc, OnceLock};
 
@@ -55,7 +54,7 @@ pub struct Documents {
     scheme: Option<Arc<str>>,
     page: Option<Docs>,
     /// Written when it is first asked for, in each of [`FORMATS`].
-    written: [OnceLock<Bytes>; 2],
+    written: [OnceLock<(Bytes, HeaderValue)>; 2],
 }
 
 impl Documents {
@@ -78,30 +77,23 @@ impl Documents {
         openapi::document(&self.input)
     }
 
-    fn written(&self, format: Format) -> Bytes {
-        let write = || {
-            let document = self.document();
-            match format {
-                Format::Json => serde_json::to_vec(&document).unwrap_or_default().into(),
-                other => {
-                    encode(other, "openapi", &Json::from_serialize(&document).unwrap_or_else(|_| Json::null())).into()
-                }
-            }
-        };
+    /// The document in this format, and its tag.
+    fn written(&self, format: Format) -> &(Bytes, HeaderValue) {
         let [json, yaml] = &self.written;
         let cell = if format == Format::Json { json } else { yaml };
-        cell.get_or_init(write).clone()
+        cell.get_or_init(|| {
+            let body = tasks::written(&self.document(), "openapi", format);
+            let tag = etag::of(&body);
+            (body.into(), tag)
+        })
     }
 
     /// The document, in the format that the client likes best.
     pub async fn answer_document(&self, api: &Api, parts: &Parts) -> Result<Response, Problem> {
         let caller = Caller::admit(api, self.scheme.as_deref(), &FORMATS, parts).await?;
-        let body = self.written(caller.answer.format);
-        let mut response = etag::answer(body.clone(), etag::of(&body), caller.answer.media_type, &parts.headers);
-        let fields = response.headers_mut();
-        fields.insert(header::VARY, HeaderValue::from_static("accept"));
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        Ok(response)
+        let (body, tag) = self.written(caller.answer.format);
+        let response = etag::answer(body.clone(), tag.clone(), caller.answer.media_type, &parts.headers);
+        Ok(tasks::negotiated(response))
     }
 
     /// A file of the page.

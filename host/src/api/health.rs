@@ -1,7 +1,8 @@
 //! Owns the endpoints that supervisors, load balancers and collectors of metrics ask.
 //! Must not touch the store: a slow disk is no reason to restart.
 
-use super::{Api, edge, request};
+use super::problem::or_problem;
+use super::{Api, edge};
 use crate::metrics::MEDIA_TYPE;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -24,8 +25,7 @@ pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
 /// `GET /-/metrics`: what the server counts and measures of itself, for those who may manage it.
 pub async fn metrics(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    match edge::admit_admin(&api, &parts).await {
-        Ok(()) => ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.0.options.metrics.text()).into_response(),
-        Err(problem) => problem.respond(request::accepted(&parts.headers)),
-    }
+    let admitted = edge::admit_admin(&api, &parts).await;
+    let text = || ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.0.options.metrics.text()).into_response();
+    or_problem(admitted.map(|()| text()), &parts)
 }

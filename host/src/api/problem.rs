@@ -1,6 +1,7 @@
 //! Owns how errors look: problem details (RFC 9457), in words for clients. Must not tell them what only operators
 //! may know: that is logged.
 
+use super::request;
 use crate::auth::{Refusal, RefusalKind};
 use crate::codec::{DecodeFault, Format, encode_problem, negotiate_problem};
 use crate::runner::{StopError, SubmitError};
@@ -8,6 +9,7 @@ use crate::schema::SchemaFault;
 use crate::store::StoreError;
 use crate::task::query::QueryFault;
 use crate::value::Json;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -98,6 +100,11 @@ impl Problem {
         }
         response
     }
+}
+
+/// The answer, or the problem in the format that the client likes best.
+pub fn or_problem(answer: Result<Response, Problem>, request: &Parts) -> Response {
+    answer.unwrap_or_else(|problem| problem.respond(request::accepted(&request.headers)))
 }
 
 impl From<StoreError> for Problem {

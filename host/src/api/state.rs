@@ -1,10 +1,11 @@
 //! Owns the shared variables as administrators read and write them. Must not know who else uses them.
 
+use super::caller::not_acceptable;
 use super::edge::admit_admin;
-use super::problem::Problem;
+use super::problem::{Problem, or_problem};
 use super::tasks::respond_with;
-use super::{Api, body, request};
-use crate::codec::{Format, encode, negotiate};
+use super::{Api, body, not_allowed, request};
+use crate::codec::{Answer, Format, negotiate};
 use crate::executor::VariableError;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -31,15 +32,9 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
         let answer = acceptable(&parts.headers)?;
         let found = api.0.runner.variable(name.clone()).await?;
         let found = found.ok_or_else(|| Problem::new(404, format!("There is no variable `{}`.", shown(&name))))?;
-        let body = match answer.format {
-            Format::Json => found.value.as_str().as_bytes().to_vec(),
-            format => encode(format, "Value", &found.value),
-        };
-        let mut response = (StatusCode::OK, body).into_response();
-        let fields = response.headers_mut();
-        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
-        fields.extend(tag(found.version).map(|tag| (header::ETAG, tag)));
-        Ok(super::tasks::negotiated(response))
+        let mut response = respond_with(StatusCode::OK, &found.value, "Value", answer);
+        response.headers_mut().extend(tag(found.version).map(|tag| (header::ETAG, tag)));
+        Ok(response)
     };
     or_problem(answer.await, &parts)
 }
@@ -54,7 +49,7 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
 /// Any other method.
 pub async fn only_get_and_put(request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    or_problem(Err(super::not_allowed(&parts.method, &["GET", "HEAD", "PUT"])), &parts)
+    or_problem(Err(not_allowed(&parts.method, &["GET", "HEAD", "PUT"])), &parts)
 }
 
 async fn write(api: &Api, name: String, parts: &Parts, body: Body) -> Result<Response, Problem> {
@@ -109,14 +104,10 @@ fn tag(version: u64) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("\"{version}\"")).ok()
 }
 
-fn acceptable(headers: &HeaderMap) -> Result<crate::codec::Answer, Problem> {
-    negotiate(request::accepted(headers), &Format::ALL).ok_or_else(|| super::caller::not_acceptable(&Format::ALL))
+fn acceptable(headers: &HeaderMap) -> Result<Answer, Problem> {
+    negotiate(request::accepted(headers), &Format::ALL).ok_or_else(|| not_acceptable(&Format::ALL))
 }
 
 fn shown(name: &str) -> String {
     name.chars().take(128).collect()
-}
-
-fn or_problem(answer: Result<Response, Problem>, parts: &Parts) -> Response {
-    answer.unwrap_or_else(|problem| problem.respond(request::accepted(&parts.headers)))
 }

@@ -26,28 +26,24 @@ pub async fn answer(
 ) -> Result<Response, Problem> {
     let caller = Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?;
     let task = readable(api, &caller, task_route, parameters, parts).await?;
-    let id = task.id.clone();
-    let task = match task_route.operation {
-        Operation::Stop if !caller.may_write(&task) => {
+    let id = &task.id;
+    if task_route.operation == Operation::Stop {
+        if !caller.may_write(&task) {
             return Err(Problem::new(403, "You may read this task, but not stop it."));
         }
-        Operation::Stop => api.0.runner.stop(&id).await.map_err(|error| match error {
+        let stopped = api.0.runner.stop(id).await.map_err(|error| match error {
             StopError::Unknown(_) => unknown(id.as_str()),
             other => other.into(),
-        })?,
-        Operation::Get | Operation::Query => match request::wait_of_query(&parts.uri)? {
-            Some(longest) => api.0.runner.wait(&id, longest).await?.ok_or_else(|| unknown(id.as_str()))?,
-            None => task,
-        },
+        })?;
+        return Ok(show(StatusCode::OK, &stopped, caller.answer));
+    }
+    let task = match request::wait_of_query(&parts.uri)? {
+        Some(longest) => api.0.runner.wait(id, longest).await?.ok_or_else(|| unknown(id.as_str()))?,
+        None => task,
     };
-    let response = match task_route.operation {
-        Operation::Get => {
-            let body = Bytes::from(written(&AsyncTask::from(&*task), "AsyncTask", caller.answer));
-            etag::answer(body.clone(), etag::of(&body), caller.answer.media_type, &parts.headers)
-        }
-        Operation::Stop | Operation::Query => return Ok(show(StatusCode::OK, &task, caller.answer)),
-    };
-    Ok(negotiated(response))
+    let body = Bytes::from(written(&AsyncTask::from(&*task), "AsyncTask", caller.answer.format));
+    let tag = etag::of(&body);
+    Ok(negotiated(etag::answer(body, tag, caller.answer.media_type, &parts.headers)))
 }
 
 /// The task that a request names, if the caller may read it.
@@ -77,14 +73,15 @@ pub fn list(status: StatusCode, tasks: &[Task], answer: Answer) -> Response {
 
 /// Anything as an answer.
 pub fn respond_with(status: StatusCode, view: &impl Serialize, root: &str, answer: Answer) -> Response {
-    let mut response = (status, written(view, root, answer)).into_response();
+    let mut response = (status, written(view, root, answer.format)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
     negotiated(response)
 }
 
-fn written(views: &impl Serialize, root: &str, answer: Answer) -> Vec<u8> {
-    let json = serde_json::to_vec(views).unwrap_or_default();
-    match answer.format {
+/// Anything in this format; `root` names it in XML.
+pub fn written(view: &impl Serialize, root: &str, format: Format) -> Vec<u8> {
+    let json = serde_json::to_vec(view).unwrap_or_default();
+    match format {
         Format::Json => json,
         format => {
             let text = String::from_utf8(json).unwrap_or_default();
