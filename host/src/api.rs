@@ -16,7 +16,6 @@ mod request;
 mod state;
 mod tasks;
 mod ui;
-mod view;
 
 pub use docs::{Documentation, page_patterns};
 pub use edge::Admin;

@@ -7,6 +7,7 @@ pub mod log;
 pub mod progress;
 pub mod query;
 pub mod state;
+pub mod view;
 
 use crate::clock::Timestamp;
 use crate::ids::TaskId;

@@ -3,13 +3,13 @@
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::view::AsyncTask;
 use super::{Api, etag, request};
 use crate::codec::{Answer, Format, encode};
 use crate::ids::TaskId;
 use crate::route::task_route::{Operation, TaskRoute};
 use crate::runner::StopError;
 use crate::task::Task;
+use crate::task::view::AsyncTask;
 use crate::value::Json;
 use axum::body::Bytes;
 use axum::http::request::Parts;

@@ -1,10 +1,10 @@
 //! Owns the AsyncTask object: how a task looks to clients. Names and casing are the contract's.
 //! Must not know how the task was found.
 
+use super::Task;
+use super::access::Permission;
+use super::state::State;
 use crate::clock::Timestamp;
-use crate::task::Task;
-use crate::task::access::Permission;
-use crate::task::state::State;
 use crate::value::Json;
 use serde::{Serialize, Serializer};
 
