@@ -2,11 +2,11 @@
 //! failed or run again, as its route says.
 //! Must not know how tasks run.
 
-use super::live::Live;
 use super::{LoadedRoute, Runner, note_end};
 use crate::route::OnLostHost;
 use crate::store::StoreError;
 use crate::task::ending::{Fault, Outcome};
+use crate::task::log::LogBuffer;
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -46,7 +46,11 @@ impl Runner {
                 None => lost.push(self.fail(task, Fault::RouteGone)),
                 Some(loaded) if was_lost(&task, &loaded) => lost.push(self.fail(task, Fault::LostHost)),
                 Some(loaded) => {
-                    self.resume(task, loaded);
+                    let log = match task.attempt {
+                        0 => None,
+                        _ => self.0.options.store.log(&task.id).await?,
+                    };
+                    self.resume(task, loaded, LogBuffer::from_json_lines(&log.unwrap_or_default()));
                     recovered.queued += 1;
                 }
             }
@@ -56,9 +60,9 @@ impl Runner {
         Ok(recovered)
     }
 
-    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>) {
+    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, log: LogBuffer) {
         let admission = self.0.lanes.of(&loaded.route.name, loaded.route.pool).admit_again();
-        let live = Live::new(task, Arc::clone(&loaded.route), Arc::clone(&self.0.options.clock));
+        let live = self.live(task, &loaded, log);
         self.0.board.add(live.task().id.clone(), Arc::clone(&live));
         let place = live.task().due.is_none().then(|| admission.enqueue());
         let runner = self.clone();
@@ -67,6 +71,7 @@ impl Runner {
 
     async fn fail(&self, mut task: Task, fault: Fault) -> Result<(), StoreError> {
         let ending = Ending::of(Outcome::Fault(fault), self.0.options.clock.now(), task.progress, String::new());
+        let ending = ending.telling(&task, Vec::new());
         let recorded = self.0.options.store.finish(&task.id, task.attempt, &ending).await?;
         if recorded && task.end(&ending).is_ok() {
             note_end(&task, &self.0.options.metrics.route(&task.name));

@@ -2,7 +2,7 @@
 //! Must not know where lines come from or who reads them.
 
 use crate::clock::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The most bytes that one task's log keeps.
@@ -12,7 +12,7 @@ pub const MAX_LINE: usize = 8 * 1024;
 const OVERHEAD: usize = 64;
 
 /// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Finest detail.
@@ -28,7 +28,7 @@ pub enum Level {
 }
 
 /// One line of a task's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Its number in the task's log, from 1; given by the log.
     pub seq: u64,
@@ -39,7 +39,7 @@ pub struct Line {
     /// Its text.
     pub message: String,
     /// Named values beside the text.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
 }
 
@@ -90,17 +90,31 @@ pub struct LogBuffer {
 }
 
 impl LogBuffer {
-    /// Adds a line and drops the oldest ones that no longer fit.
-    pub fn push(&mut self, line: Line) {
-        let seq = self.dropped + self.lines.len() as u64 + 1;
+    /// Adds a line and drops the oldest ones that no longer fit; answers it as it stands there.
+    pub fn push(&mut self, line: Line) -> &Line {
         self.bytes += line.size();
-        self.lines.push_back(Line { seq, ..line });
         while self.bytes > MAX_BYTES
             && let Some(oldest) = self.lines.pop_front()
         {
             self.bytes -= oldest.size();
             self.dropped += 1;
         }
+        let seq = self.last() + 1;
+        self.lines.push_back_mut(Line { seq, ..line })
+    }
+
+    /// A log that goes on from what [`Self::to_json_lines`] wrote.
+    #[must_use]
+    pub fn from_json_lines(text: &str) -> Self {
+        let lines: VecDeque<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let dropped = lines.front().map_or(0, |first| first.seq.saturating_sub(1));
+        Self { bytes: lines.iter().map(Line::size).sum(), lines, dropped }
+    }
+
+    /// The number of the newest line; 0 without any.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.dropped + self.lines.len() as u64
     }
 
     /// The lines, oldest first, after a marker of how many were dropped.
@@ -147,6 +161,18 @@ mod tests {
         assert_eq!((lines[kept].message.as_str(), lines[kept].seq), ("line 99999", 100_000));
         assert!(lines.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq), "no number is missing or twice");
         assert!(log.to_json_lines().len() < 2 * MAX_BYTES + 4096);
+    }
+
+    #[test]
+    fn a_log_goes_on_after_a_restart() {
+        let mut log = LogBuffer::default();
+        for number in 0..5000 {
+            log.push(line(&format!("line {number}")));
+        }
+        let mut restored = LogBuffer::from_json_lines(&log.to_json_lines());
+        assert_eq!(restored.push(line("after")).seq, 5001);
+        let seqs: Vec<u64> = restored.lines().map(|line| line.seq).collect();
+        assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{seqs:?}");
     }
 
     #[test]
