@@ -2,6 +2,7 @@
 //! Must not know HTTP, SQL or wasmtime; it meets the machines at the `store` and `executor` seams.
 
 mod drive;
+mod forward;
 mod lane;
 mod live;
 mod recover;

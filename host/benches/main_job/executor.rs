@@ -57,6 +57,7 @@ fn route(name: &str) -> Arc<Route> {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        logs: Default::default(),
         responses: Vec::new(),
         auth: None,
         access: Default::default(),

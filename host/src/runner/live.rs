@@ -1,6 +1,7 @@
 //! Owns the tasks that have not ended, as everybody in this process sees them.
 //! Must not know how they run. What it shows is in the store already: store first, then publish.
 
+use super::forward::Forward;
 use crate::clock::Clock;
 use crate::executor::{Cancel, EventSink};
 use crate::ids::TaskId;
@@ -24,6 +25,8 @@ pub struct Live {
     published: watch::Sender<Arc<Task>>,
     meter: Mutex<Meter>,
     log: Mutex<LogBuffer>,
+    /// Takes lines to this host's own log.
+    forward: Forward,
     /// Nobody in this process will publish anything more.
     left: CancellationToken,
 }
@@ -32,12 +35,13 @@ impl Live {
     /// A task that is in the store as `task`.
     pub fn new(task: Task, route: Arc<Route>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
+            meter: Mutex::default(),
+            log: Mutex::new(LogBuffer::new(route.logs.bytes)),
+            forward: Forward::new(task.id.clone(), &route),
             route,
             cancel: Arc::default(),
             clock,
             published: watch::Sender::new(Arc::new(task)),
-            meter: Mutex::default(),
-            log: Mutex::default(),
             left: CancellationToken::new(),
         })
     }
@@ -93,15 +97,12 @@ impl EventSink for Live {
     }
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
-        let line = Line::new(self.clock.now(), level, message, fields);
-        tracing::trace!(
-            target: "task",
-            task = %self.published.borrow().id,
-            route = %self.route.name,
-            guest = ?line.level,
-            "{}",
-            line.message
-        );
+        let rules = &self.route.logs;
+        if level < rules.level {
+            return;
+        }
+        let line = Line::new(self.clock.now(), level, message, fields, rules.line);
+        self.forward.line(&line);
         self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 

@@ -33,6 +33,7 @@ fn route(method: &str, path: &str) -> RouteDoc {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        logs: Default::default(),
         auth: None,
         access: Allowed::default(),
         permission: Permission::default(),

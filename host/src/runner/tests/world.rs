@@ -72,6 +72,7 @@ pub fn route() -> Route {
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
         retry: retry(1, 0),
+        logs: Default::default(),
         responses: Vec::new(),
         auth: None,
         access: Default::default(),
