@@ -34,10 +34,10 @@ async fn server(more: &str) -> Server {
 fn cases() -> Vec<(&'static str, Value)> {
     let mut cases: Vec<(&str, Value)> =
         ["loop", "memory-hog", "fill-loop", "poll-forever", "stdin"].map(|mode| ("/m", json!({ "mode": mode }))).into();
-    cases.push(("/m", json!({"mode": "stdout", "lines": u32::MAX})));
-    for flood in ["flood-log", "flood-progress", "flood-events"] {
-        cases.push(("/m", json!({"mode": flood, "count": u32::MAX})));
+    for flood in ["flood-log", "flood-progress", "flood-ticks", "flood-events", "flood-stdout", "flood-all"] {
+        cases.push(("/m", json!({"mode": flood, "endless": true, "bytes": 100})));
     }
+    cases.push(("/m", json!({"mode": "flood-stdout", "endless": true, "empty": true})));
     cases.push(("/m", json!({"mode": "sleep-ms", "ms": 3_600_000})));
     cases.extend(["/start-loop", "/start-loop-kept-ready"].map(|path| (path, Value::Null)));
     cases

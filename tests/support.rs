@@ -239,6 +239,19 @@ impl Server {
         Self::spawn(folder, shell.args(["serve", "--config"]).arg(&file))
     }
 
+    /// A server on a terminal; what appears there is also in the file `terminal`.
+    pub async fn start_on_terminal(routes: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let file = folder.path().join("sandpool.yaml");
+        std::fs::write(&file, format!("server: {{listen: \"127.0.0.1:0\"}}\n{routes}")).expect("writable");
+        let program = sandpool();
+        let command = format!("{} serve --config {}", program.get_program().display(), file.display());
+        let mut script = Command::new("script");
+        script.args(["-qefc", &command]).arg(folder.path().join("terminal")).stdin(Stdio::null());
+        script.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::spawn(folder, &mut script)
+    }
+
     fn spawn(folder: Arc<TempDir>, command: &mut Command) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log.json"));
         let mut child = command

@@ -7,6 +7,7 @@ pub mod task_route;
 use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::task::access::{Allowed, Permission};
+use crate::task::log::LogRules;
 use crate::value::Json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -142,6 +143,8 @@ pub struct Route {
     pub sse: Option<SseRule>,
     /// Further attempts.
     pub retry: Retry,
+    /// What is kept of its guests' lines.
+    pub logs: LogRules,
     /// The formats of its answers; the first is the default. Never empty.
     pub responses: Vec<Format>,
     /// The authentication scheme that a caller must pass; `None`: open to everybody.

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod drive;
+mod forward;
 mod lane;
 mod live;
 mod pump;

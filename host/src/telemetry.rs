@@ -11,8 +11,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// The variable that sets what is logged, in the syntax of `tracing_subscriber::EnvFilter`; `info` without it.
+/// The variable that sets what is logged, in the syntax of `tracing_subscriber::EnvFilter`.
 pub const LOG_VARIABLE: &str = "SANDPOOL_LOG";
+
+/// What is logged without it. Of the lines of guests, `logs.forward` says which.
+const LOGGED: &str = "info,guest=trace";
 
 /// How long the end of the program may be held up by a collector.
 const LAST_SPANS: Duration = Duration::from_secs(2);
@@ -25,9 +28,9 @@ pub struct Telemetry {
 /// Starts logging, and for a server traces. Called once, before anything else.
 pub fn start(is_server: bool) -> Telemetry {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|wanted| !wanted.is_empty());
-    let parsed = EnvFilter::try_new(wanted.as_deref().unwrap_or("info"));
+    let parsed = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOGGED));
     let fault = parsed.as_ref().err().map(ToString::to_string);
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let log: Box<dyn Layer<Registry> + Send + Sync> = match std::io::stderr().is_terminal() {
         true => lines.with_filter(filter).boxed(),

@@ -61,6 +61,7 @@ fn route(name: &str) -> Arc<Route> {
         id: IdRule::Scheme(IdScheme::Uuid),
         sse: None,
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        logs: Default::default(),
         responses: Vec::new(),
         auth: None,
         access: Default::default(),

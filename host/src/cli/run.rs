@@ -13,7 +13,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreUrl};
 use crate::task::access::{Allowed, Permission};
 use crate::task::ending::{Outcome, StopReason};
-use crate::task::log::{Level, Line};
+use crate::task::log::{Level, Line, LogRules};
 use crate::task::progress::{Meter, Step};
 use crate::task::{Invocation, Request};
 use crate::value::Json;
@@ -138,6 +138,7 @@ fn route(arguments: &Arguments) -> Route {
         id: IdRule::Scheme(IdScheme::Uuid),
         sse: None,
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        logs: LogRules::default(),
         responses: Vec::new(),
         auth: None,
         access: Allowed::default(),
@@ -207,7 +208,8 @@ impl EventSink for Terminal {
     }
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
-        let Line { message, fields, .. } = Line::new(SystemClock.now(), level, message, fields);
+        let Line { message, fields, .. } =
+            Line::new(SystemClock.now(), level, message, fields, LogRules::default().line);
         let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         self.line(&format!("{:<5} {message}{fields}", format!("{level:?}").to_lowercase()));
     }

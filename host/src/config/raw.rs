@@ -3,8 +3,10 @@
 //! Must not know defaults, or rules between values: `validate` does.
 
 pub mod auth;
+pub mod logs;
 
 use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
+use self::logs::RawLogs;
 use super::fault::Sink;
 use super::node::{Node, Value};
 use super::reader::{At, Fields, boolean, duration, object, positive, positive_or_none, size, text, whole, word};
@@ -50,6 +52,8 @@ pub struct RawConfig {
     pub variables: Option<Vec<(String, Json)>>,
     /// `state`
     pub state: Vec<(String, Json)>,
+    /// `logs`
+    pub logs: RawLogs,
     /// `routes`
     pub routes: Vec<RawRoute>,
     /// `task_routes`
@@ -154,6 +158,8 @@ pub struct RawRoute {
     pub sse: Option<RawSse>,
     /// `retry`
     pub retry: RawRetry,
+    /// `logs`
+    pub logs: RawLogs,
     /// `auth` and `access`
     pub caller: RawCaller,
     /// `permission.read`
@@ -247,6 +253,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
         Some(node) => Fields::of(node, "`variables`", sink).map(|variables| variables.values(MAX_NAME)),
     };
     let state = fields.section("state", "`state`").values(MAX_NAME);
+    let logs = logs::logs(fields.section("logs", "`logs`"));
     let auth = auth::auth(fields.section("auth", "`auth`"));
     let admin = auth::admin(&mut fields);
     let openapi = openapi(fields.section("openapi", "`openapi`"));
@@ -260,7 +267,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let task_routes = fields.maps("task_routes", "a task route").or(fields.has("task_routes").then(Vec::new));
     let task_routes = task_routes.map(|found| found.into_iter().map(task_route).collect());
     fields.finish();
-    Some(RawConfig { server, store, node: name, variables, state, routes, task_routes, auth, admin, openapi })
+    Some(RawConfig { server, store, node: name, variables, state, logs, routes, task_routes, auth, admin, openapi })
 }
 
 fn server(mut fields: Fields<'_>) -> RawServer {
@@ -335,6 +342,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let sse = sse(fields.section("sse", "a route's `sse`"));
     let sse = has_events.then_some(sse);
     let retry = retry(fields.section("retry", "a route's `retry`"));
+    let logs = logs::logs(fields.section("logs", "a route's `logs`"));
     let caller = auth::caller(&mut fields);
     let (may_read, may_write) = auth::permission(fields.section("permission", "a route's `permission`"));
     let (summary, tags) = (fields.take("summary", text), names(&mut fields, "tags"));
@@ -356,6 +364,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
         id,
         sse,
         retry,
+        logs,
         caller,
         may_read,
         may_write,

@@ -104,6 +104,7 @@ fn every_key_is_read() {
         id: IdRule::Component(folder.path().join("ids.wasm")),
         sse: None,
         retry: Retry { attempts: 3, backoff: Duration::from_millis(1500), on_lost_host: OnLostHost::Rerun },
+        logs: Default::default(),
         responses: vec![crate::codec::Format::Json],
         auth: None,
         access: Allowed::default(),
@@ -268,7 +269,7 @@ fn faults_of_sections() {
         ("ROUTE variables: [x]", "a:2:12: expected a map for `variables`, found a list"),
         (
             "ROUTE color: 5",
-            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, auth, admin, openapi, routes, task_routes",
+            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, logs, auth, admin, openapi, routes, task_routes",
         ),
         ("ROUTE server: {lissen: x}", "a:2:10: unknown key `lissen` in `server`; did you mean `listen`?"),
         (

@@ -2,8 +2,10 @@
 //! Must not know how values are written.
 
 mod auth;
+mod logs;
 
 use self::auth::{Names, allowed};
+use self::logs::CommonLogs;
 use super::endpoints;
 use super::fault::{Place, Sink, did_you_mean};
 use super::node::excerpt;
@@ -36,6 +38,14 @@ struct Rules<'a> {
     sink: &'a Sink,
 }
 
+/// What is common to all routes.
+struct Common<'a> {
+    /// `None` when they are faulty.
+    variables: Option<&'a [(String, Json)]>,
+    names: &'a Names,
+    logs: CommonLogs,
+}
+
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
 pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
     let rules = Rules { base, sink };
@@ -54,7 +64,8 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
     };
     let admin = rules.admin(raw.admin, &names);
     rules.check_listener(&raw.server, rules.open(&raw.routes, &task_routes, admin.as_ref(), &names));
-    let routes = raw.routes.into_iter().map(|route| rules.route(route, raw.variables.as_deref(), &names).map(Arc::new));
+    let common = Common { variables: raw.variables.as_deref(), names: &names, logs: rules.logs(&raw.logs) };
+    let routes = raw.routes.into_iter().map(|route| rules.route(route, &common).map(Arc::new));
     // A route that is missing here was reported.
     let routes = routes.flatten().collect();
     Config {
@@ -184,16 +195,17 @@ impl Rules<'_> {
         }
     }
 
-    fn route(&self, raw: RawRoute, variables: Option<&[(String, Json)]>, names: &Names) -> Option<Route> {
+    fn route(&self, raw: RawRoute, common: &Common<'_>) -> Option<Route> {
         let component = raw.component.map(|file| self.file("component", &file));
         let id = match raw.id {
             None => IdRule::Scheme(IdScheme::default()),
             Some(RawId::Scheme(scheme)) => IdRule::Scheme(scheme),
             Some(RawId::Component(file)) => IdRule::Component(self.file("component", &file)),
         };
-        let variables = variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
+        let logs = self.logs_of_route(&raw.logs, &common.logs);
+        let variables = common.variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
         let pool = self.pool(&raw.pool);
-        let (auth, access) = self.caller(raw.caller, names);
+        let (auth, access) = self.caller(raw.caller, common.names);
         let (method, path) = (raw.method?.value, raw.path?.value);
         Some(Route {
             name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
@@ -216,6 +228,7 @@ impl Rules<'_> {
                 send_result: or(sse.send_result, false),
             }),
             retry: retry(raw.retry),
+            logs,
             auth,
             access,
             permission: Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) },

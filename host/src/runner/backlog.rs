@@ -111,7 +111,7 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn line(seq: u64) -> Line {
-        Line { seq, ..Line::new(Timestamp(0), Level::Info, format!("line {seq}"), Vec::new()) }
+        Line { seq, ..Line::new(Timestamp(0), Level::Info, format!("line {seq}"), Vec::new(), 1024) }
     }
 
     fn told(backlog: &mut Backlog) -> Vec<(String, String)> {

@@ -2,6 +2,7 @@
 //! Must not know how they run. What it shows is in the store already: store first, then publish.
 
 use super::backlog::Backlog;
+use super::forward::Forward;
 use super::pump::Pump;
 use crate::clock::{Clock, Timestamp};
 use crate::executor::{Cancel, EventSink};
@@ -44,6 +45,8 @@ pub struct Live {
     pub turn: Arc<tokio::sync::Mutex<()>>,
     /// Notified once there is room for events again.
     pub room: Notify,
+    /// Takes lines to this host's own log.
+    forward: Forward,
     /// Nobody in this process will publish anything more.
     left: CancellationToken,
 }
@@ -89,11 +92,13 @@ impl Said {
 }
 
 impl Live {
-    /// A task that is in the store as `task`, and has logged this.
-    pub fn new(task: Task, route: Arc<Route>, clock: Arc<dyn Clock>, pump: Arc<Pump>, log: LogBuffer) -> Arc<Self> {
+    /// A task that is in the store as `task`, with what it has logged as JSON lines.
+    pub fn new(task: Task, route: Arc<Route>, clock: Arc<dyn Clock>, pump: Arc<Pump>, log: &str) -> Arc<Self> {
+        let log = LogBuffer::from_json_lines(route.logs.bytes, log);
         let said = Mutex::new(Said::of(&task, log, clock.now()));
         Arc::new(Self {
             id: task.id.clone(),
+            forward: Forward::new(task.id.clone(), &route),
             route,
             cancel: Arc::default(),
             clock,
@@ -220,26 +225,21 @@ impl EventSink for Live {
     }
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
+        let rules = &self.route.logs;
+        if level < rules.level {
+            return;
+        }
         let now = self.clock.now();
-        let line = Line::new(now, level, message, fields);
-        tracing::trace!(
-            target: "task",
-            task = %self.id,
-            route = %self.route.name,
-            guest = ?line.level,
-            "{}",
-            line.message
-        );
+        let line = Line::new(now, level, message, fields, rules.line);
+        self.forward.line(&line);
         {
             let mut said = self.said();
             let percent = said.meter.percent(now);
             let Said { log, backlog, .. } = &mut *said;
-            match backlog {
-                None => drop(log.push(line)),
-                Some(backlog) => {
-                    backlog.progress(percent);
-                    backlog.log(log.push(line));
-                }
+            let line = log.push(line);
+            if let Some(backlog) = backlog {
+                backlog.progress(percent);
+                backlog.log(line);
             }
         }
         self.mark();

@@ -6,7 +6,6 @@ use super::{LoadedRoute, Runner, note_end};
 use crate::route::OnLostHost;
 use crate::store::StoreError;
 use crate::task::ending::{Fault, Outcome};
-use crate::task::log::LogBuffer;
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -50,7 +49,7 @@ impl Runner {
                         0 => None,
                         _ => self.0.options.store.log(&task.id).await?,
                     };
-                    self.resume(task, loaded, LogBuffer::from_json_lines(&log.unwrap_or_default()));
+                    self.resume(task, loaded, &log.unwrap_or_default());
                     recovered.queued += 1;
                 }
             }
@@ -60,7 +59,7 @@ impl Runner {
         Ok(recovered)
     }
 
-    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, log: LogBuffer) {
+    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, log: &str) {
         let admission = self.0.lanes.of(&loaded.route.name, loaded.route.pool).admit_again();
         let live = self.live(task, &loaded, log);
         self.0.board.add(live.task().id.clone(), Arc::clone(&live));

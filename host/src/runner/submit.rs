@@ -8,7 +8,6 @@ use crate::ids::TaskId;
 use crate::metrics::Refused;
 use crate::store::{StoreError, Submission, Submitted};
 use crate::task::access::Permission;
-use crate::task::log::LogBuffer;
 use crate::task::{Invocation, Task};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -134,7 +133,7 @@ impl Runner {
                 return;
             }
             admission.metrics().submitted.inc();
-            let live = runner.live(task, &loaded, LogBuffer::default());
+            let live = runner.live(task, &loaded, "");
             runner.0.board.add(live.task().id.clone(), Arc::clone(&live));
             let place = Some(admission.enqueue());
             drop(answer.send(Ok(live.task())));
@@ -144,7 +143,7 @@ impl Runner {
     }
 
     /// A task that this process drives from now on.
-    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, log: LogBuffer) -> Arc<Live> {
+    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, log: &str) -> Arc<Live> {
         let (route, clock) = (Arc::clone(&loaded.route), Arc::clone(&self.0.options.clock));
         Live::new(task, route, clock, Arc::clone(&self.0.pump), log)
     }

@@ -5,10 +5,8 @@ use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The most bytes that one task's log keeps.
-pub const MAX_BYTES: usize = 64 * 1024;
-/// The most bytes of one line; the rest of a longer line is cut.
-pub const MAX_LINE: usize = 8 * 1024;
+/// The most bytes of a text of a guest's that is kept elsewhere, such as a failure's message.
+const MAX_TEXT: usize = 8 * 1024;
 const OVERHEAD: usize = 64;
 
 /// How much a line matters.
@@ -25,6 +23,41 @@ pub enum Level {
     Warn,
     /// A failure.
     Error,
+}
+
+impl Level {
+    /// All levels by name.
+    pub const NAMES: [(&str, Self); 5] = [
+        ("trace", Self::Trace),
+        ("debug", Self::Debug),
+        ("info", Self::Info),
+        ("warn", Self::Warn),
+        ("error", Self::Error),
+    ];
+}
+
+/// What is kept of a task's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogRules {
+    /// The most bytes of all lines together; the newest line stays in any case.
+    pub bytes: usize,
+    /// The most bytes of one line; the rest of a longer line is cut.
+    pub line: usize,
+    /// The lowest level that is kept.
+    pub level: Level,
+    /// The lowest level, of those kept, that the host's own log gets as well.
+    pub forward: Option<Level>,
+}
+
+impl LogRules {
+    /// The most bytes of one line that any rules may allow.
+    pub const LONGEST_LINE: usize = 64 * 1024;
+}
+
+impl Default for LogRules {
+    fn default() -> Self {
+        Self { bytes: 64 * 1024, line: 8 * 1024, level: Level::Trace, forward: Some(Level::Warn) }
+    }
 }
 
 /// One line of a task's log.
@@ -44,12 +77,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line, cut so that it and its fields have at most [`MAX_LINE`] bytes.
+    /// A line, cut so that it and its fields have at most `longest` bytes.
     #[must_use]
-    pub fn new(at: Timestamp, level: Level, message: String, fields: Vec<(String, String)>) -> Self {
-        let message = Self::cut(message);
-        let mut room = MAX_LINE.saturating_sub(message.len());
-        let one_line = |text: String| Self::cut(text).replace('\n', "\u{fffd}");
+    pub fn new(at: Timestamp, level: Level, message: String, fields: Vec<(String, String)>, longest: usize) -> Self {
+        let message = cut(message, longest);
+        let mut room = longest.saturating_sub(message.len());
+        let one_line = |text: String| cut(text, longest).replace('\n', "\u{fffd}");
         let fields = fields.into_iter().map(|(name, value)| (one_line(name), one_line(value)));
         let fits = |(name, value): &(String, String)| {
             let size = name.len() + value.len() + OVERHEAD;
@@ -60,19 +93,10 @@ impl Line {
         Self { seq: 0, at, level, message, fields: fields.take_while(fits).collect() }
     }
 
-    /// A guest's text, cut to [`MAX_LINE`] bytes and without control characters that could drive a reader's terminal.
+    /// A guest's text, cut to some length and without control characters that could drive a reader's terminal.
     #[must_use]
-    pub fn cut(mut text: String) -> String {
-        if text.len() > MAX_LINE {
-            let end = (0..=MAX_LINE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
-        }
-        let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-        if text.contains(drives_terminal) {
-            text = text.replace(drives_terminal, "\u{fffd}");
-        }
-        text
+    pub fn cut(text: String) -> String {
+        cut(text, MAX_TEXT)
     }
 
     fn size(&self) -> usize {
@@ -81,19 +105,39 @@ impl Line {
     }
 }
 
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    let drives_terminal = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(drives_terminal) {
+        text = text.replace(drives_terminal, "\u{fffd}");
+    }
+    text
+}
+
 /// The newest lines of one task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LogBuffer {
+    most: usize,
     lines: VecDeque<Line>,
     bytes: usize,
     dropped: u64,
 }
 
 impl LogBuffer {
+    /// An empty one that keeps at most so many bytes.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { most, lines: VecDeque::new(), bytes: 0, dropped: 0 }
+    }
+
     /// Adds a line and drops the oldest ones that no longer fit; answers it as it stands there.
     pub fn push(&mut self, line: Line) -> &Line {
         self.bytes += line.size();
-        while self.bytes > MAX_BYTES
+        while self.bytes > self.most
             && let Some(oldest) = self.lines.pop_front()
         {
             self.bytes -= oldest.size();
@@ -105,10 +149,10 @@ impl LogBuffer {
 
     /// A log that goes on from what [`Self::to_json_lines`] wrote.
     #[must_use]
-    pub fn from_json_lines(text: &str) -> Self {
+    pub fn from_json_lines(most: usize, text: &str) -> Self {
         let lines: VecDeque<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let dropped = lines.front().map_or(0, |first| first.seq.saturating_sub(1));
-        Self { bytes: lines.iter().map(Line::size).sum(), lines, dropped }
+        Self { most, bytes: lines.iter().map(Line::size).sum(), lines, dropped }
     }
 
     /// The number of the newest line; 0 without any.
@@ -145,13 +189,16 @@ impl LogBuffer {
 mod tests {
     use super::*;
 
+    const LINE: usize = 1000;
+    const BYTES: usize = 20_000;
+
     fn line(message: &str) -> Line {
-        Line::new(Timestamp(0), Level::Info, message.into(), Vec::new())
+        Line::new(Timestamp(0), Level::Info, message.into(), Vec::new(), LINE)
     }
 
     #[test]
     fn a_flood_keeps_the_newest_and_says_how_many_are_gone() {
-        let mut log = LogBuffer::default();
+        let mut log = LogBuffer::new(BYTES);
         for number in 0..100_000 {
             log.push(line(&format!("line {number}")));
         }
@@ -160,16 +207,26 @@ mod tests {
         assert_eq!(lines[0].message, format!("{} earlier lines were dropped", 100_000 - kept));
         assert_eq!((lines[kept].message.as_str(), lines[kept].seq), ("line 99999", 100_000));
         assert!(lines.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq), "no number is missing or twice");
-        assert!(log.to_json_lines().len() < 2 * MAX_BYTES + 4096);
+        assert!(log.to_json_lines().len() < 2 * BYTES + 4096);
+    }
+
+    #[test]
+    fn the_newest_line_stays_even_where_it_is_too_long() {
+        let mut log = LogBuffer::new(LINE);
+        for _ in 0..3 {
+            log.push(line(&"x".repeat(2 * LINE)));
+        }
+        let lines: Vec<Line> = log.lines().collect();
+        assert_eq!((lines.len(), lines[1].seq), (2, 3), "the marker and the last one");
     }
 
     #[test]
     fn a_log_goes_on_after_a_restart() {
-        let mut log = LogBuffer::default();
+        let mut log = LogBuffer::new(BYTES);
         for number in 0..5000 {
             log.push(line(&format!("line {number}")));
         }
-        let mut restored = LogBuffer::from_json_lines(&log.to_json_lines());
+        let mut restored = LogBuffer::from_json_lines(BYTES, &log.to_json_lines());
         assert_eq!(restored.push(line("after")).seq, 5001);
         let seqs: Vec<u64> = restored.lines().map(|line| line.seq).collect();
         assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{seqs:?}");
@@ -177,13 +234,13 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut_at_a_character() {
-        let cut = line(&"ä".repeat(MAX_LINE));
-        assert!(cut.message.ends_with("ä…") && cut.message.len() <= MAX_LINE + '…'.len_utf8());
+        let cut = line(&"ä".repeat(LINE));
+        assert!(cut.message.ends_with("ä…") && cut.message.len() <= LINE + '…'.len_utf8());
         assert_eq!(line("a\u{1b}[2J\tb\n").message, "a\u{fffd}[2J\tb\n");
-        let fields = vec![("k".to_owned(), "v".repeat(MAX_LINE)), ("k2".to_owned(), String::new())];
-        assert!(Line::new(Timestamp(0), Level::Info, String::new(), fields).fields.is_empty());
+        let fields = vec![("k".to_owned(), "v".repeat(LINE)), ("k2".to_owned(), String::new())];
+        assert!(Line::new(Timestamp(0), Level::Info, String::new(), fields, LINE).fields.is_empty());
         let fields = vec![("a\u{1b}".to_owned(), "b\nc\u{9b}".to_owned())];
-        let clean = Line::new(Timestamp(0), Level::Info, String::new(), fields).fields;
+        let clean = Line::new(Timestamp(0), Level::Info, String::new(), fields, LINE).fields;
         assert_eq!(clean, [("a\u{fffd}".to_owned(), "b\u{fffd}c\u{fffd}".to_owned())]);
     }
 }

@@ -2,7 +2,7 @@
 //! Must not know what the sink does with it.
 
 use crate::executor::EventSink;
-use crate::task::log::{Level, MAX_LINE};
+use crate::task::log::{Level, LogRules};
 use crate::task::progress::Step;
 use crate::value::Json;
 use bytes::Bytes;
@@ -87,7 +87,7 @@ impl LineLog {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             // The log cuts longer lines anyway.
-            let room = (MAX_LINE + 1).saturating_sub(partial.len());
+            let room = (LogRules::LONGEST_LINE + 1).saturating_sub(partial.len());
             partial.extend(piece.iter().take(room));
             if piece.ends_with(b"\n") {
                 self.emit(&mut partial);

@@ -6,6 +6,7 @@
 mod answers;
 mod floods;
 mod hogs;
+mod script;
 mod shared;
 mod system;
 
@@ -42,7 +43,11 @@ impl Guest for Misbehaving {
             "fail-until" => answers::fail_until(&input, args.attempt),
             "flood-log" => floods::log(&input),
             "flood-progress" => floods::progress(&input),
+            "flood-ticks" => floods::ticks(&input),
             "flood-events" => floods::events(&input),
+            "flood-stdout" => floods::stdout(&input),
+            "flood-all" => floods::all(&input),
+            "script" => script::run(&input),
             "state-flood" => shared::flood(&input, &state),
             "state-denied" => shared::denied(&input, &state),
             "forget-handle" => Ok(shared::forget_handle(state)),

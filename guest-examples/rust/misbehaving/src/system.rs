@@ -64,7 +64,8 @@ pub fn print(input: &Value) -> Result<String, Failure> {
     Ok(json!({ "lines": lines }).to_string())
 }
 
-fn print_to(stream: &OutputStream, line: &str) -> Result<(), Failure> {
+/// Prints to one of the standard streams, at most 4096 bytes.
+pub fn print_to(stream: &OutputStream, line: &str) -> Result<(), Failure> {
     let written = stream.blocking_write_and_flush(line.as_bytes());
     written.map_err(|_| failure("a standard stream is closed", json!({})))
 }

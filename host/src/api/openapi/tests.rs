@@ -34,6 +34,7 @@ fn route(method: &str, path: &str) -> RouteDoc {
         id: IdRule::Scheme(IdScheme::Uuid),
         sse: None,
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
+        logs: Default::default(),
         auth: None,
         access: Allowed::default(),
         permission: Permission::default(),

@@ -73,6 +73,7 @@ pub fn route() -> Route {
         id: IdRule::Scheme(IdScheme::Uuid),
         sse: None,
         retry: retry(1, 0),
+        logs: Default::default(),
         responses: Vec::new(),
         auth: None,
         access: Default::default(),
