@@ -7,7 +7,7 @@ use crate::value::Json;
 use std::collections::VecDeque;
 
 /// The most events of a guest's own that wait; it waits with one more.
-const MAX_EVENTS: usize = 64;
+const MAX_EVENTS: usize = 256;
 /// The most bytes of them.
 const MAX_BYTES: usize = 256 * 1024;
 /// The most log lines that wait, and their bytes; further ones are counted.

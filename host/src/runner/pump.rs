@@ -14,6 +14,8 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 const PAUSE: Duration = Duration::from_millis(100);
 /// A round takes no further task beyond so many bytes, so that floods leave the store its time for others.
 const ROUND_BYTES: usize = 1024 * 1024;
+/// Nor beyond so many events.
+const ROUND_EVENTS: usize = 1024;
 /// The pause after the store failed.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
@@ -85,12 +87,16 @@ impl Runner {
 
     async fn round(&self, watched: &mut Watched) {
         let now = self.0.options.clock.now();
-        let (mut notes, mut told, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut notes, mut told, mut bytes, mut events) = (Vec::new(), Vec::new(), 0, 0);
         for _ in 0..watched.order.len() {
-            let Some(live) = watched.next().filter(|_| bytes < ROUND_BYTES) else { break };
+            if bytes >= ROUND_BYTES || events >= ROUND_EVENTS {
+                break;
+            }
+            let Some(live) = watched.next() else { break };
             // Held by whoever ends it, and tells the rest.
             let Ok(turn) = Arc::clone(&live.turn).try_lock_owned() else { continue };
             if let Some(note) = live.note(now) {
+                events += note.events.len();
                 bytes += note.events.iter().map(crate::task::event::TaskEvent::size).sum::<usize>();
                 bytes += note.log.as_ref().map_or(0, String::len);
                 notes.push(note);

@@ -2,12 +2,10 @@
 //! Must not be kinder than a real one: it passes the same conformance suite.
 
 mod events;
+mod variables;
 
 use super::search::page_of;
-use super::{
-    Answer, Claim, Events, KeptEvent, MAX_VARIABLES, Note, PURGE_BATCH, Store, StoreError, check_variable,
-    too_many_variables,
-};
+use super::{Answer, Claim, Events, KeptEvent, Note, PURGE_BATCH, Store, StoreError};
 use super::{Page, Scope, Search, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
@@ -346,40 +344,6 @@ impl Contents {
             self.events.retain(|event| event.task != task.id);
         }
         u32::try_from(old.len()).expect("few")
-    }
-
-    fn set(&mut self, name: String, value: Json) -> Result<u64, VariableError> {
-        check_variable(&name, &value)?;
-        let version = self.variables.get(&name).map_or(0, |stored| stored.version) + 1;
-        if version == 1 && self.variables.len() >= MAX_VARIABLES as usize {
-            return Err(too_many_variables());
-        }
-        self.variables.insert(name, Versioned { value, version });
-        Ok(version)
-    }
-
-    fn update(&mut self, name: String, expected: Option<u64>, value: Json) -> Result<u64, VariableError> {
-        check_variable(&name, &value)?;
-        let stored = self.variables.get(&name).map(|stored| stored.version);
-        if stored != expected {
-            return Err(VariableError::Conflict(stored.unwrap_or(0)));
-        }
-        self.set(name, value)
-    }
-
-    fn init(&mut self, variables: Vec<(String, Json)>) -> Result<(), StoreError> {
-        let before = self.variables.clone();
-        for (name, value) in variables {
-            let written = match self.variables.contains_key(&name) {
-                true => check_variable(&name, &value),
-                false => self.set(name, value).map(drop),
-            };
-            if let Err(fault) = written {
-                self.variables = before;
-                return Err(StoreError::Unavailable(fault.to_string()));
-            }
-        }
-        Ok(())
     }
 }
 

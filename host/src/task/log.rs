@@ -124,50 +124,47 @@ pub struct LogBuffer {
     most: usize,
     lines: VecDeque<Line>,
     bytes: usize,
-    dropped: u64,
 }
 
 impl LogBuffer {
     /// An empty one that keeps at most so many bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, lines: VecDeque::new(), bytes: 0, dropped: 0 }
-    }
-
-    /// Adds a line and drops the oldest ones that no longer fit; answers it as it stands there.
-    pub fn push(&mut self, line: Line) -> &Line {
-        self.bytes += line.size();
-        while self.bytes > self.most
-            && let Some(oldest) = self.lines.pop_front()
-        {
-            self.bytes -= oldest.size();
-            self.dropped += 1;
-        }
-        let seq = self.last() + 1;
-        self.lines.push_back_mut(Line { seq, ..line })
+        Self { most, lines: VecDeque::new(), bytes: 0 }
     }
 
     /// A log that goes on from what [`Self::to_json_lines`] wrote.
     #[must_use]
     pub fn from_json_lines(most: usize, text: &str) -> Self {
         let lines: VecDeque<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let dropped = lines.front().map_or(0, |first| first.seq.saturating_sub(1));
-        Self { most, bytes: lines.iter().map(Line::size).sum(), lines, dropped }
+        Self { most, bytes: lines.iter().map(Line::size).sum(), lines }
+    }
+
+    /// Adds a line and drops the oldest ones that no longer fit; answers it as it stands there.
+    pub fn push(&mut self, line: Line) -> &Line {
+        let seq = self.last() + 1;
+        self.bytes += line.size();
+        while self.bytes > self.most
+            && let Some(oldest) = self.lines.pop_front()
+        {
+            self.bytes -= oldest.size();
+        }
+        self.lines.push_back_mut(Line { seq, ..line })
     }
 
     /// The number of the newest line; 0 without any.
     #[must_use]
     pub fn last(&self) -> u64 {
-        self.dropped + self.lines.len() as u64
+        self.lines.back().map_or(0, |line| line.seq)
     }
 
     /// The lines, oldest first, after a marker of how many were dropped.
     pub fn lines(&self) -> impl Iterator<Item = Line> {
-        let marker = self.lines.front().filter(|_| self.dropped > 0).map(|first| Line {
-            seq: self.dropped,
+        let marker = self.lines.front().filter(|first| first.seq > 1).map(|first| Line {
+            seq: first.seq - 1,
             at: first.at,
             level: Level::Warn,
-            message: format!("{} earlier lines were dropped", self.dropped),
+            message: format!("{} earlier lines were dropped", first.seq - 1),
             fields: Vec::new(),
         });
         marker.into_iter().chain(self.lines.iter().cloned())
