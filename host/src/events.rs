@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the store is looked at without having said that there is something new.
 const POLL: Duration = Duration::from_secs(1);
+/// After so many events those who were told get their turn, so that a busy machine makes nobody look slow.
+const AT_ONCE: usize = 32;
 
 /// What a hub is made of.
 pub struct Options {
@@ -182,18 +184,23 @@ impl Hub {
                 continue;
             }
             let page = self.0.store.events(told, Scope::All).await?;
-            self.tell(page.events, page.seen);
+            for events in page.events.chunks(AT_ONCE) {
+                self.tell(events);
+                tokio::task::yield_now().await;
+            }
+            self.followers().told = page.seen;
             if !page.more {
                 return Ok(());
             }
         }
     }
 
-    fn tell(&self, events: Vec<KeptEvent>, seen: u64) {
+    fn tell(&self, events: &[KeptEvent]) {
         let mut followers = self.followers();
         let mut sent = 0;
         for kept in events {
-            let event = Event::new(kept);
+            let event = Event::new(kept.clone());
+            followers.told = kept.seq;
             let kept = &event.kept;
             let groups = kept.group.iter().map(|group| Scope::Group(Arc::clone(group)));
             let scopes = [Scope::Task(kept.task.clone()), Scope::Route(Arc::clone(&kept.route)), Scope::All];
@@ -213,7 +220,6 @@ impl Hub {
             }
         }
         self.0.metrics.sent.inc_by(sent);
-        followers.told = followers.told.max(seen);
     }
 
     /// A place for somebody who has had everything up to `after`.
