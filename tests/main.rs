@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
+mod progress;
 mod queries;
 mod queue;
 mod retention;
