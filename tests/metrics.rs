@@ -64,7 +64,7 @@ fn samples(text: &str) -> HashMap<String, f64> {
     samples
 }
 
-async fn metrics(server: &Server) -> HashMap<String, f64> {
+pub async fn metrics(server: &Server) -> HashMap<String, f64> {
     let answer = server.get(200, "/-/metrics").await;
     assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     samples(answer.body.as_str().expect("text"))

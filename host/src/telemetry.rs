@@ -39,9 +39,14 @@ pub fn start(is_server: bool) -> Telemetry {
     };
     let traces = if is_server { traces::provider() } else { Ok(None) };
     let (traces, no_traces) = traces.map_or_else(|fault| (None, Some(fault)), |provider| (provider, None));
-    let exported = traces.as_ref().map(traces::layer);
-    // A second start, as in tests, changes nothing.
-    if tracing_subscriber::registry().with(log).with(exported).try_init().is_ok() && traces.is_some() {
+    let logged = tracing_subscriber::registry().with(log);
+    // Without traces there is no second layer, not even an empty one: that would refuse nothing, so every span of every
+    // crate was made, several at each call of a guest. A second start, as in tests, changes nothing.
+    let started = match &traces {
+        Some(provider) => logged.with(traces::layer(provider)).try_init(),
+        None => logged.try_init(),
+    };
+    if started.is_ok() && traces.is_some() {
         trace::activate();
     }
     if let Some(fault) = fault {

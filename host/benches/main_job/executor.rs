@@ -104,6 +104,25 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
     }
 }
 
+/// Guests of one component whose reports go nowhere.
+pub struct Guests {
+    route: Arc<Route>,
+    pool: GuestPool,
+}
+
+impl Guests {
+    pub fn new(engine: &Arc<WasmEngine>, name: &str) -> Self {
+        let route = route(name);
+        Self { pool: guests(engine, &route), route }
+    }
+
+    /// One call, which must complete.
+    pub async fn complete(&self, input: &str) {
+        let outcome = self.pool.run(call(&self.route, input)).await;
+        assert!(matches!(outcome, Outcome::Completed(_)), "{outcome:?}");
+    }
+}
+
 /// Nanoseconds a call, `in_flight` calls at a time.
 pub async fn nanos_per_call(engine: &Arc<WasmEngine>, in_flight: u32) -> f64 {
     let route = route("hello.wasm");

@@ -50,17 +50,20 @@ impl Proof {
     }
 }
 
-struct Server {
+/// The real program.
+pub struct Server {
     child: Child,
-    address: String,
+    /// `HOST:PORT`
+    pub address: String,
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    fn start(lines: &str) -> Self {
+    /// Serves `/t`, a small route, and these further ones.
+    pub fn start(lines: &str, routes: &str) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let config = format!(
-            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\n{lines}routes:\n  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n",
+            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\n{lines}routes:\n  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n{routes}",
             component("hello.wasm").display()
         );
         let file = folder.path().join("sandpool.yaml");
@@ -85,7 +88,8 @@ impl Server {
         fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
     }
 
-    fn resident(&self) -> f64 {
+    /// Resident memory in MiB.
+    pub fn resident(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live process");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
         line.split_whitespace().nth(1).expect("KiB").parse::<f64>().expect("a number") / 1024.0
@@ -101,7 +105,7 @@ impl Drop for Server {
 
 /// Sends a request on a kept connection and reads the answer's body. As little as HTTP/1.1 needs: the client's CPU time
 /// comes out of the same two cores.
-async fn exchange(stream: &mut TcpStream, request: &str, buffer: &mut Vec<u8>) -> String {
+pub async fn exchange(stream: &mut TcpStream, request: &str, buffer: &mut Vec<u8>) -> String {
     stream.write_all(request.as_bytes()).await.expect("written");
     buffer.clear();
     loop {
@@ -150,7 +154,7 @@ pub async fn with_proofs() {
     for _ in 0..3 {
         for (rate, proof) in rates.iter_mut().zip([Proof::None, Proof::Jwt, Proof::Basic]) {
             let (lines, field) = proof.lines();
-            let server = Server::start(&lines);
+            let server = Server::start(&lines, "");
             let began = Instant::now();
             submit_all(&server, &field).await;
             *rate += TASKS as f64 / began.elapsed().as_secs_f64() / 3.0;
@@ -161,7 +165,7 @@ pub async fn with_proofs() {
 }
 
 pub async fn burst() {
-    let server = Server::start("");
+    let server = Server::start("", "");
     let idle = server.resident();
     let (cpu, began) = (server.cpu(), Instant::now());
     let submits = submit_all(&server, "").await;

@@ -4,6 +4,7 @@
 //! 2. submit → Completed over HTTP, real program, SQLite file with full synchronisation
 //! 3. stop: from the request to the store's drop, beside 0, 7 and 63 other spinning guests
 //! 4. the bursts of 2 by callers who prove who they are, against anybody's
+//! 5. guests that flood progress, log, stdout and events: what a report costs, and what submits of another route feel
 //!
 //! `cargo bench -- 2` runs one part.
 // A benchmark that cannot go on stops; its output is its purpose.
@@ -11,6 +12,7 @@
 
 mod bare;
 mod executor;
+mod flood;
 mod http;
 mod sample;
 
@@ -44,6 +46,12 @@ fn main() {
     if wants("4") {
         println!("4. the same, with authentication, three rounds by turns");
         runtime.block_on(http::with_proofs());
+    }
+    if wants("5") {
+        println!("5. one report of a guest");
+        runtime.block_on(flood::costs());
+        println!("   submits of a small route, 8 connections, beside 8 guests of another route");
+        runtime.block_on(flood::beside());
     }
     if wants("3") {
         println!("3. stop requested → store dropped");

@@ -86,26 +86,33 @@ impl LineLog {
     fn take(&self, bytes: &[u8]) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let ends = piece.ends_with(b"\n");
+            if ends && partial.is_empty() {
+                self.emit(piece);
+                continue;
+            }
             // The log cuts longer lines anyway.
             let room = (LogRules::LONGEST_LINE + 1).saturating_sub(partial.len());
-            partial.extend(piece.iter().take(room));
-            if piece.ends_with(b"\n") {
-                self.emit(&mut partial);
+            partial.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            if ends {
+                self.emit(&partial);
+                partial.clear();
             }
         }
     }
 
-    fn emit(&self, partial: &mut Vec<u8>) {
-        let line = String::from_utf8_lossy(partial).trim_end_matches(['\n', '\r']).to_owned();
-        partial.clear();
-        self.reports.log(self.level, line, Vec::new());
+    fn emit(&self, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.reports.log(self.level, String::from_utf8_lossy(line).into_owned(), Vec::new());
     }
 
     /// Writes the last line even though it did not end.
     pub fn finish(&self) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         if !partial.is_empty() {
-            self.emit(&mut partial);
+            self.emit(&partial);
+            partial.clear();
         }
     }
 }
