@@ -1,6 +1,7 @@
 //! Owns the tests of what followers are told of a task, and in which order.
 //! Must not know how it is handed on.
 
+use super::beside;
 use super::scripted::Act;
 use super::world::{Lane, World, invocation, rerun, retry, route};
 use crate::ids::TaskId;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 impl World {
     /// A task that can be followed; what it says is stored from now on.
     async fn follow(&self, lane: &Lane) -> TaskId {
-        tokio::spawn(self.runner.clone().pump());
+        drop(beside(self.runner.clone().pump()));
         let sse = Some(Sse { url: None, group: None, send_result: false });
         let invocation = Arc::new(Invocation { sse, ..(*invocation()).clone() });
         let task = self.runner.submit(&lane.loaded, invocation, None).await.expect("is taken");
@@ -107,7 +108,7 @@ async fn the_next_host_goes_on_where_the_last_one_was() {
     assert_eq!(before, ["state NotStarted", "state Running", "progress 30", "log 1"]);
     let next = World::after(&world);
     next.load(Route { retry: rerun(), ..route() }, [Act::complete(500).says(20.0)]);
-    tokio::spawn(next.runner.clone().pump());
+    drop(beside(next.runner.clone().pump()));
     next.recover().await;
     next.settle().await;
     assert_eq!(next.get(&id).await.progress, Some(30.0));
@@ -139,7 +140,7 @@ async fn what_a_lost_host_was_told_is_kept_with_the_failed_task() {
 #[tokio::test(start_paused = true)]
 async fn of_a_task_that_nobody_can_follow_progress_and_log_are_noted_now_and_then() {
     let world = World::new();
-    tokio::spawn(world.runner.clone().pump());
+    drop(beside(world.runner.clone().pump()));
     let lane = world.load(route(), [Act::complete(500).says(40.0), Act::hang().says(40.0)]);
     let quick = world.submit(&lane).await;
     world.ended(&quick).await;
