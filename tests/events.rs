@@ -261,6 +261,26 @@ async fn a_reader_that_does_not_read_is_cut_off_and_slows_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_nothing_is_let_go() {
+    let server = Server::start(&format!("routes:\n{}", misbehaving("/m", "sse: {group: g}"))).await;
+    let open = || async {
+        let text = server.get(200, "/-/metrics").await.body.to_string();
+        let line = text
+            .split("\\n")
+            .find(|line| line.starts_with("sandpool_connections_open "))
+            .expect("it is told")
+            .to_owned();
+        line.rsplit(' ').next().expect("a number").parse::<u32>().expect("a number")
+    };
+    let (_deaf, _too) = (deaf(&server, "/events?group=g").await, deaf(&server, "/events").await);
+    let all = || async { Some(open().await).filter(|connections| *connections >= 3) };
+    let before = eventually("the connections", all).await;
+    let id = server.put(202, "/m", json!({"mode": "flood-events", "count": 400, "bytes": 60_000})).await.id();
+    server.ended(&id).await;
+    eventually("their end", || async { (open().await <= before - 2).then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn a_flood_is_kept_within_bounds_and_says_what_is_missing() {
     let server = Server::start(&format!("routes:\n{}", misbehaving("/m", "sse: {}"))).await;
     let input = json!({"mode": "flood-events", "count": 200, "bytes": 60_000});

@@ -139,8 +139,8 @@ async fn run_timeout_counts_from_the_start_and_not_while_waiting() {
         "the pause between attempts counts"
     );
     let mut ids = Vec::new();
-    for _ in 0..6 {
-        ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 100})).await.id());
+    for _ in 0..10 {
+        ids.push(server.put(202, "/m", json!({"mode": "sleep-ms", "ms": 60})).await.id());
     }
     for id in ids {
         assert_eq!(server.ended(&id).await.text("State"), "Completed", "waiting does not count");
