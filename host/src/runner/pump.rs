@@ -5,6 +5,7 @@ use super::Runner;
 use super::live::Live;
 use crate::ids::TaskId;
 use crate::store::Note;
+use crate::task::event::TaskEvent;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -93,11 +94,14 @@ impl Runner {
                 break;
             }
             let Some(live) = watched.next() else { break };
-            // Held by whoever ends it, and tells the rest.
-            let Ok(turn) = Arc::clone(&live.turn).try_lock_owned() else { continue };
+            let Ok(turn) = Arc::clone(&live.turn).try_lock_owned() else {
+                // Whoever holds it tells what there is, but perhaps not what comes.
+                watched.add(live);
+                continue;
+            };
             if let Some(note) = live.note(now) {
                 events += note.events.len();
-                bytes += note.events.iter().map(crate::task::event::TaskEvent::size).sum::<usize>();
+                bytes += note.events.iter().map(TaskEvent::size).sum::<usize>();
                 bytes += note.log.as_ref().map_or(0, String::len);
                 notes.push(note);
                 told.push((Arc::clone(&live), turn));

@@ -98,6 +98,24 @@ async fn a_further_attempt_is_told_after_what_the_last_one_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_forgotten_while_the_next_attempt_is_being_claimed() {
+    let world = World::new();
+    let acts = [Act::fail(10).says(10.0), Act::fail(10).says(20.0), Act::hang().says(30.0)];
+    let lane = world.load(Route { retry: retry(3, 0), ..route() }, acts);
+    let id = world.follow(&lane).await;
+    world.pass(15).await;
+    let held = world.store.hold(Operation::Claim);
+    world.pass(150).await;
+    drop(held);
+    world.pass(300).await;
+    assert_eq!(world.state(&id).await, State::Running);
+    let told = world.told(&id).await;
+    assert!(told.ends_with(&["state Running", "progress 30", "log 3"].map(String::from)), "{told:?}");
+    world.stop(&id).await.expect("stops");
+    world.is_idle();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_host_goes_on_where_the_last_one_was() {
     let world = World::new();
     let lane = world.load(Route { retry: rerun(), ..route() }, [Act::hang().says(30.0)]);
