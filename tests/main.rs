@@ -6,7 +6,9 @@
 mod bad_input;
 mod command_line;
 mod connections;
+mod events;
 mod fixture;
+mod following;
 mod formats;
 mod guests;
 mod idempotency;

@@ -49,11 +49,12 @@ routes:
   - {{method: DELETE, path: '/counters/{{name}}', component: {hello}, cancellable: false}}
   - {{method: PATCH, path: /hello, component: {hello}, id: ulid}}
   - {{method: POST, path: /count, component: {counter}, state: {{write: [counter]}}}}
-  - {{method: PUT, path: /sleep, component: {sleeper}, using: [uSleepTime, uMessage]}}
+  - {{method: PUT, path: /sleep, component: {sleeper}, using: [uSleepTime, uMessage], sse: {{group: sleepers, send_result: true}}}}
 task_routes:
   - {{operation: get, path: /tasks, in: [path, query, header, cookie], {all}}}
   - {{operation: stop, path: /tasks, in: [path, header]}}
   - {{operation: query, path: /tasks/query, in: [body, query, header], {all}}}
+  - {{operation: events, path: /events}}
 "#
     );
     Server::start(&routes).await

@@ -5,6 +5,7 @@ mod caller;
 mod docs;
 mod edge;
 mod etag;
+mod events;
 mod health;
 mod invoke;
 mod logs;
@@ -22,10 +23,13 @@ pub use edge::Admin;
 pub use rate::RateLimit;
 
 use crate::auth::Authenticator;
+use crate::events::Hub;
 use crate::metrics::Metrics;
+use crate::route::Route;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
 use crate::runner::{LoadedRoute, Runner};
+use crate::task::Sse;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -67,6 +71,7 @@ struct Inner {
     runner: Runner,
     authenticator: Authenticator,
     limiter: Option<Limiter>,
+    hub: Hub,
     endpoints: ArcSwap<Endpoints>,
 }
 
@@ -76,6 +81,10 @@ pub struct Endpoints {
     /// Where a client gets a task: the path, and whether the id is a segment or the query parameter of this name.
     get: Option<(String, Option<String>)>,
     documents: Documents,
+    /// Where tasks are followed: the path, and the name of the query parameter for the id.
+    events: Option<(String, String)>,
+    /// The routes that send events, with their groups.
+    followed: Vec<(Arc<str>, Option<Arc<str>>)>,
 }
 
 enum Endpoint {
@@ -127,7 +136,14 @@ impl Endpoints {
         };
         let get = task_routes.iter().filter(|route| route.operation == Operation::Get).find_map(place);
         let documents = Documents::new(documentation, routes, task_routes);
-        Ok(Self { table, get, documents })
+        let events = task_routes.iter().find(|route| route.operation == Operation::Events);
+        let events = events.map(|route| (route.path.clone(), route.id_name.clone()));
+        let followed = |loaded: &Arc<LoadedRoute>| {
+            let sse = loaded.route.sse.as_ref()?;
+            Some((Arc::clone(&loaded.route.name), sse.group.clone()))
+        };
+        let followed = routes.iter().filter_map(followed).collect();
+        Ok(Self { table, get, documents, events, followed })
     }
 
     /// The OpenAPI document of these endpoints.
@@ -140,9 +156,10 @@ impl Endpoints {
 impl Api {
     /// A surface over `runner`.
     #[must_use]
-    pub fn new(options: Options, runner: Runner, authenticator: Authenticator, endpoints: Endpoints) -> Self {
+    pub fn new(options: Options, runner: Runner, hub: Hub, authenticator: Authenticator, endpoints: Endpoints) -> Self {
         let limiter = options.rate_limit.map(Limiter::new);
-        Self(Arc::new(Inner { options, runner, authenticator, limiter, endpoints: ArcSwap::from_pointee(endpoints) }))
+        let endpoints = ArcSwap::from_pointee(endpoints);
+        Self(Arc::new(Inner { options, runner, authenticator, limiter, hub, endpoints }))
     }
 
     /// From now on requests are matched against these; those under way are not touched.
@@ -197,6 +214,13 @@ impl Api {
     }
 }
 
+/// Where a task of this route can be followed.
+fn sse(endpoints: &Endpoints, base: &str, route: &Route) -> Option<Sse> {
+    let rule = route.sse.as_ref()?;
+    let url = endpoints.events.as_ref().map(|(path, name)| format!("{base}{path}?{name}="));
+    Some(Sse { url, group: rule.group.clone(), send_result: rule.send_result })
+}
+
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let endpoints = api.0.endpoints.load_full();
     let (parts, body) = request.into_parts();
@@ -210,6 +234,9 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         }
         Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Query => {
             query::answer(&api, task_route, &parts, body).await
+        }
+        Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Events => {
+            events::answer(&api, &endpoints, task_route, &parts).await
         }
         Found::Endpoint(Endpoint::Task(task_route), parameters) => {
             tasks::answer(&api, task_route, &parameters, &parts).await

@@ -10,6 +10,7 @@ use crate::api::{self, Api, Documentation, Endpoints};
 use crate::auth::{AuthError, Authenticator};
 use crate::clock::SystemClock;
 use crate::config::{Config, OpenApi};
+use crate::events::{self, Hub};
 use crate::metrics::Metrics;
 use crate::route::table::TableFault;
 use crate::route::task_route::TaskRoute;
@@ -100,6 +101,7 @@ impl Signals {
 /// A server that is built and listens, but does not answer yet.
 pub struct App {
     runner: Runner,
+    hub: Hub,
     store: Arc<dyn Store>,
     api: Api,
     listener: TcpListener,
@@ -198,6 +200,7 @@ impl App {
             retention_failed: config.store.retention_failed,
             metrics: Arc::clone(&metrics),
         });
+        let hub = Hub::new(events::Options { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
         let endpoints = endpoints(&config, &loaded)?;
         let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock), &metrics)?;
         config.routes.iter().for_each(|route| runner.open(route));
@@ -213,10 +216,10 @@ impl App {
             admin: config.admin,
             metrics: Arc::clone(&metrics),
         };
-        let api = Api::new(options, runner.clone(), authenticator.clone(), endpoints);
+        let api = Api::new(options, runner.clone(), hub.clone(), authenticator.clone(), endpoints);
         let (grace, connections) = (server.shutdown_grace, server.connections);
         let _engine = engine;
-        Ok(Self { runner, store, api, authenticator, listener, certificate, connections, grace, metrics, _engine })
+        Ok(Self { runner, hub, store, api, authenticator, listener, certificate, connections, grace, metrics, _engine })
     }
 
     /// The address that it listens at.
@@ -246,6 +249,7 @@ impl App {
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
+        let (pumping, telling) = (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let refreshing = tokio::spawn(self.authenticator.refresh());
         let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
@@ -272,6 +276,9 @@ impl App {
         if stopped > 0 {
             tracing::warn!(stopped, "tasks were stopped because their grace was over");
         }
+        drop(pumping.await);
+        self.hub.close();
+        drop(telling.await);
         handle.graceful_shutdown(Some(LAST_ANSWERS));
         let served = match served {
             Some(served) => served,

@@ -17,7 +17,7 @@ pub mod xml;
 pub mod yaml;
 
 pub use fault::DecodeFault;
-pub use negotiate::{Answer, negotiate, negotiate_problem, prefers_text};
+pub use negotiate::{Answer, accepts, negotiate, negotiate_problem, prefers_text};
 
 use crate::value::Json;
 use std::fmt;

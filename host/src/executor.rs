@@ -56,8 +56,10 @@ pub trait EventSink: Send + Sync + 'static {
     fn percent(&self) -> f64;
     /// The guest, or the host about it, wrote a line.
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>);
-    /// The guest sent an event of its own.
+    /// The guest sent an event of its own. Beyond what there is room for, it is dropped.
     fn event(&self, name: String, data: Json);
+    /// Resolves once there is room for an event; at once unless the guest sends them faster than they can be kept.
+    fn room(&self) -> BoxFuture<'_, ()>;
 }
 
 /// The most bytes of a shared variable's value.

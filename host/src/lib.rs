@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod events;
 pub mod executor;
 pub mod ids;
 pub mod metrics;

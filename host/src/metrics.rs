@@ -45,6 +45,19 @@ pub struct Metrics {
     pub auth: AuthMetrics,
     /// Client connections that are open.
     pub connections: Gauge,
+    /// Server-sent events.
+    pub events: EventMetrics,
+}
+
+/// Server-sent events.
+#[derive(Debug, Clone, Default)]
+pub struct EventMetrics {
+    /// Streams that are open and have read what was kept for them.
+    pub streams: Gauge,
+    /// Events that were handed to a stream.
+    pub sent: Counter,
+    /// Streams that were ended because their reader was too slow.
+    pub cut: Counter,
 }
 
 /// Callers who were not let in, by the kind of the answer.
@@ -80,7 +93,19 @@ impl Default for Metrics {
         registry.register("connections_open", "Client connections that are open", connections.clone());
         let http = HttpMetrics::new(&mut registry);
         let auth = AuthMetrics::new(&mut registry);
-        Self { registry, routes, store_batch, store_commit, instantiate, http, auth, connections }
+        let events = EventMetrics::new(&mut registry);
+        Self { registry, routes, store_batch, store_commit, instantiate, http, auth, connections, events }
+    }
+}
+
+impl EventMetrics {
+    fn new(registry: &mut Registry) -> Self {
+        let events = Self::default();
+        registry.register("event_streams_open", "Streams of events that are open", events.streams.clone());
+        registry.register("events_sent", "Events that were handed to a stream", events.sent.clone());
+        let help = "Streams that were ended because their reader was too slow";
+        registry.register("event_streams_cut", help, events.cut.clone());
+        events
     }
 }
 

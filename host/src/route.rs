@@ -99,6 +99,15 @@ pub enum IdRule {
     Component(PathBuf),
 }
 
+/// How a route's tasks can be followed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SseRule {
+    /// Together with which others.
+    pub group: Option<Arc<str>>,
+    /// Whether a task's last event holds its result.
+    pub send_result: bool,
+}
+
 /// A validated route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -130,6 +139,8 @@ pub struct Route {
     pub cancellable: bool,
     /// Where ids come from.
     pub id: IdRule,
+    /// How its tasks can be followed; `None`: it sends no events.
+    pub sse: Option<SseRule>,
     /// Further attempts.
     pub retry: Retry,
     /// What is kept of its guests' lines.

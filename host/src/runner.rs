@@ -1,10 +1,12 @@
 //! Owns the life of tasks: which run when, how they are stopped, what is recorded of them.
 //! Must not know HTTP, SQL or wasmtime; it meets the machines at the `store` and `executor` seams.
 
+mod backlog;
 mod drive;
 mod forward;
 mod lane;
 mod live;
+mod pump;
 mod recover;
 mod submit;
 mod sweep;
@@ -29,6 +31,7 @@ use crate::task::{Ending, Task};
 use crate::value::Json;
 use lane::Lanes;
 use live::Board;
+use pump::Pump;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +113,9 @@ struct Inner {
     bodies: Arc<Semaphore>,
     drivers: TaskTracker,
     draining: CancellationToken,
+    /// No task runs any more.
+    drained: CancellationToken,
+    pump: Arc<Pump>,
 }
 
 impl Runner {
@@ -124,6 +130,8 @@ impl Runner {
             bodies: Arc::new(Semaphore::new(BODIES_KIB as usize)),
             drivers: TaskTracker::new(),
             draining: CancellationToken::new(),
+            drained: CancellationToken::new(),
+            pump: Arc::default(),
         }))
     }
 
@@ -255,6 +263,7 @@ impl Runner {
         }
         let stopped = Outcome::Stopped(StopReason::User);
         let ending = Ending::of(stopped, self.0.options.clock.now(), task.progress, String::new());
+        let ending = ending.telling(&task, Vec::new());
         let recorded = !self.is_draining() && store.finish(id, task.attempt, &ending).await?;
         if !recorded || task.end(&ending).is_err() {
             return Err(StopError::Left);
@@ -275,11 +284,15 @@ impl Runner {
         self.0.draining.cancel();
         self.0.drivers.close();
         tokio::select! {
-            () = self.0.drivers.wait() => return 0,
+            () = self.0.drivers.wait() => {
+                self.0.drained.cancel();
+                return 0;
+            }
             () = grace_is_over => {}
         }
         let stopped = self.0.board.all().iter().filter(|live| live.cancel.fire(StopReason::Shutdown)).count();
         self.0.drivers.wait().await;
+        self.0.drained.cancel();
         stopped
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the seam to durable storage: what a store must do, whichever database it is.
 //! Must not know who runs tasks or how clients see them; SQL stays in the modules below.
 
+pub mod events;
 pub mod search;
 pub mod sqlite;
 
@@ -13,12 +14,15 @@ use crate::clock::Timestamp;
 pub use crate::executor::MAX_VALUE;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
+use crate::task::event::TaskEvent;
 use crate::task::{Ending, Invocation, Task};
 use crate::value::Json;
+pub use events::{Events, KeptEvent, Note, Scope};
 use futures_util::future::BoxFuture;
 pub use search::{Page, Reader, Search};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What went wrong in a store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,6 +55,8 @@ pub struct Claim {
     pub at: Timestamp,
     /// In which slot, `node/route/slot`.
     pub slot: Arc<str>,
+    /// What its followers are told.
+    pub events: Vec<TaskEvent>,
 }
 
 /// What makes a repeated submission the same one: the caller's `Idempotency-Key`, within its user and route.
@@ -101,7 +107,7 @@ pub const MAX_VARIABLES: u32 = 10_000;
 /// Durable storage of tasks and shared variables. An answer means: it is on disk.
 /// Every write of a running attempt is fenced by its number: a host that lost a task cannot end it.
 pub trait Store: Send + Sync + 'static {
-    /// Stores a new task (state NotStarted, attempt 0).
+    /// Stores a new task (state NotStarted, attempt 0), with an event that says so if its route sends events.
     fn insert(&self, task: &Task) -> Answer<'_, ()>;
     /// Stores a new task unless its submission is known, in one step: of many at once with the same key, one is stored.
     /// The key is known as long as the task is kept.
@@ -114,9 +120,17 @@ pub trait Store: Send + Sync + 'static {
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool>;
     /// The attempt is over and the next may start at `due`: state unchanged. `false`: the fence held it back.
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool>;
+    /// Keeps what running attempts have said; a note whose attempt is over is left out.
+    fn note(&self, notes: Vec<Note>) -> Answer<'_, ()>;
+    /// The events of a scope after this number, in order: at most [`events::EVENTS_PAGE`], or some 4 MiB.
+    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events>;
+    /// The number of the newest event there has been; 0 without any.
+    fn newest_event(&self) -> Answer<'_, u64>;
+    /// Changes soon after events have been written.
+    fn event_notice(&self) -> watch::Receiver<u64>;
     /// One task.
     fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>>;
-    /// A task's captured log as JSON lines; empty before its end and when nothing was logged. `None`: no such task.
+    /// A task's captured log as JSON lines, as far as it has been stored; empty when nothing was logged. `None`: no such task.
     fn log(&self, id: &TaskId) -> Answer<'_, Option<String>>;
     /// The next page of the tasks that match a query and may be read, in its order.
     fn search(&self, search: Search) -> Answer<'_, Page>;

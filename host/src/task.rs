@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod ending;
+pub mod event;
 pub mod log;
 pub mod progress;
 pub mod query;
@@ -16,6 +17,7 @@ use crate::trace::TraceParent;
 use crate::value::Json;
 use access::Permission;
 use ending::Outcome;
+use event::TaskEvent;
 use serde::{Deserialize, Serialize};
 use state::{Event, IllegalTransition, State};
 use std::sync::Arc;
@@ -48,6 +50,22 @@ pub struct Invocation {
     /// The span that the task's runs are children of: the client's, or else that of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+    /// How it can be followed; `None`: its route sends no events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sse: Option<Sse>,
+}
+
+/// How a task can be followed by server-sent events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sse {
+    /// Where: its id is added at the end. `None`: no task route sends events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Together with which others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Arc<str>>,
+    /// Whether its last event holds its result.
+    pub send_result: bool,
 }
 
 /// One asynchronous task. Its states change only through [`Task::start`] and [`Task::end`].
@@ -100,8 +118,10 @@ pub struct Ending {
     pub error: Option<Arc<str>>,
     /// See [`Task::progress`].
     pub progress: Option<f64>,
-    /// The captured log as JSON lines; empty when nothing was logged.
+    /// The captured log as JSON lines; empty when nothing was logged that is not stored already.
     pub log: String,
+    /// What its followers have not been told yet, the end itself last.
+    pub events: Vec<TaskEvent>,
 }
 
 impl Ending {
@@ -110,7 +130,20 @@ impl Ending {
     pub fn of(outcome: Outcome, at: Timestamp, reached: Option<f64>, log: String) -> Self {
         let (event, result, error) = outcome.into_parts();
         let progress = if event == Event::Complete { Some(100.0) } else { reached };
-        Self { event, at, result, error: error.map(Into::into), progress, log }
+        Self { event, at, result, error: error.map(Into::into), progress, log, events: Vec::new() }
+    }
+
+    /// The end with the events that tell it, after those that wait; none when the task's route sends none.
+    #[must_use]
+    pub fn telling(mut self, task: &Task, waiting: Vec<TaskEvent>) -> Self {
+        if task.invocation.sse.is_some() {
+            let mut ended = task.clone();
+            if ended.end(&self).is_ok() {
+                self.events = waiting;
+                self.events.extend(TaskEvent::done(&ended));
+            }
+        }
+        self
     }
 }
 

@@ -23,6 +23,9 @@ impl EventSink for Nobody {
     }
     fn log(&self, _: Level, _: String, _: Vec<(String, String)>) {}
     fn event(&self, _: String, _: Json) {}
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 impl Variables for Nobody {
@@ -56,6 +59,7 @@ fn route(name: &str) -> Arc<Route> {
         memory: 64 << 20,
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
+        sse: None,
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
         logs: Default::default(),
         responses: Vec::new(),
@@ -92,6 +96,7 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
             request,
             user: None,
             traceparent: None,
+            sse: None,
         }),
         cancel: Arc::new(Cancel::default()),
         sink: Arc::new(Nobody),

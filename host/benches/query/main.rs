@@ -55,7 +55,7 @@ fn task(number: usize) -> Task {
     let permission = Permission::of_task(&Permission { read, write: Allowed::default() }, Some(&owner));
     let name = format!("__Put_orders{}_{{id}}__", number % 20);
     let created = Timestamp(i64::try_from(number).unwrap_or(0) * SECOND);
-    let invocation = Invocation { input, request, user: Some(owner), traceparent: None };
+    let invocation = Invocation { input, request, user: Some(owner), traceparent: None, sse: None };
     let mut task = Task::new(IdScheme::Uuid.generate(), name.into(), created, Arc::new(invocation));
     task.permission = permission.map(Arc::new);
     task
@@ -95,7 +95,13 @@ async fn fill(store: &Arc<SqliteStore>, count: usize) {
 }
 
 async fn claim(store: &SqliteStore, id: &TaskId) {
-    let claim = Claim { id: id.clone(), attempts_before: 0, at: Timestamp(5), slot: "host-1/orders/0".into() };
+    let claim = Claim {
+        id: id.clone(),
+        attempts_before: 0,
+        at: Timestamp(5),
+        slot: "host-1/orders/0".into(),
+        events: Vec::new(),
+    };
     assert!(store.claim(claim).await.expect("claims"));
 }
 
@@ -108,6 +114,7 @@ fn ending(number: usize) -> Ending {
         error: failed.then(|| if number == 50 { "the needle" } else { "the disk is full" }.into()),
         progress: (!failed).then_some(100.0),
         log: "{\"at\":\"1970-01-01T00:00:00Z\",\"level\":\"info\",\"message\":\"step 1\"}\n".into(),
+        events: Vec::new(),
     }
 }
 

@@ -97,7 +97,8 @@ pub fn negotiated(mut response: Response) -> Response {
     response
 }
 
-fn unknown(id: &str) -> Problem {
+/// There is no such task, or none for this caller.
+pub fn unknown(id: &str) -> Problem {
     let shown: String = id.chars().take(TaskId::MAX_SHOWN).collect();
     Problem::new(404, format!("There is no task with the id `{shown}`."))
 }

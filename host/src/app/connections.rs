@@ -5,13 +5,17 @@ use axum::Extension;
 use axum::middleware::AddExtension;
 use axum_server::accept::Accept;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::SockRef;
 use std::future::{Ready, ready};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_layer::Layer;
 
+/// How long a client may take nothing of what is sent to it.
+const TAKES_NOTHING: Duration = Duration::from_secs(30);
 /// Files that are none of a client's: the store, components, pipes to compilers.
 const RESERVED: u64 = 128;
 
@@ -58,6 +62,8 @@ impl<S> Accept<TcpStream, S> for Bounded {
                 let place = Place { _permit: permit, _counted: Counted::in_gauge(&self.metrics.connections) };
                 // Small answers go out at once.
                 drop(stream.set_nodelay(true));
+                // RFC 5482: whoever reads nothing, or is gone, holds no place.
+                drop(SockRef::from(&stream).set_tcp_user_timeout(Some(TAKES_NOTHING)));
                 Ok((stream, Extension(Arc::new(place)).layer(service)))
             }
             Err(_) => {

@@ -18,6 +18,7 @@ use crate::task::progress::{Meter, Step};
 use crate::task::{Invocation, Request};
 use crate::value::Json;
 use crate::wasm::{Loader, WasmEngine};
+use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -135,6 +136,7 @@ fn route(arguments: &Arguments) -> Route {
         memory: arguments.memory << 20,
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
+        sse: None,
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
         logs: LogRules::default(),
         responses: Vec::new(),
@@ -158,7 +160,13 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
         task: IdScheme::Uuid.generate(),
         attempt: 1,
         route: Arc::clone(route),
-        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None, traceparent: None }),
+        invocation: Arc::new(Invocation {
+            input: arguments.input.clone(),
+            request,
+            user: None,
+            traceparent: None,
+            sse: None,
+        }),
         cancel: Arc::new(Cancel::default()),
         sink,
         variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),
@@ -208,5 +216,9 @@ impl EventSink for Terminal {
 
     fn event(&self, name: String, data: Json) {
         self.line(&format!("event {name} {}", data.as_str()));
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 }

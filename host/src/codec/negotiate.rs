@@ -61,6 +61,12 @@ pub fn prefers_text<'a>(accept: impl IntoIterator<Item = &'a str>, offered: &[Fo
     quality(&ranges, "text/plain", false) > best
 }
 
+/// Whether a client takes an answer of this media type. Without `Accept` it takes everything.
+pub fn accepts<'a>(accept: impl IntoIterator<Item = &'a str>, media_type: &str) -> bool {
+    let ranges = ranges(accept);
+    ranges.is_empty() || quality(&ranges, media_type, false) > 0
+}
+
 /// A media range and its quality in thousandths.
 #[derive(Debug, PartialEq, Eq)]
 struct Range {

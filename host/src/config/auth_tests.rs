@@ -302,7 +302,7 @@ fn other_machines_reach_only_what_asks() {
     loaded(&text("l", ""), Format::Yaml, folder().path());
     assert_eq!(
         faults(&text("none", ""), Format::Yaml),
-        told("PUT /a, GET /tasks, DELETE /tasks, POST/GET/QUERY /tasks/query")
+        told("PUT /a, GET /tasks, DELETE /tasks, POST/GET/QUERY /tasks/query, GET /events")
     );
     assert_eq!(faults(&text("l", "admin: {auth: none}"), Format::Yaml), told("/-/"));
     assert_eq!(

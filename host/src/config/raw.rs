@@ -28,8 +28,8 @@ const MAX_CONNECTIONS: u32 = 1_000_000;
 const METHODS: [(&str, &str); 5] =
     [("GET", "GET"), ("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")];
 const ON_LOST_HOST: [(&str, OnLostHost); 2] = [("fail", OnLostHost::Fail), ("rerun", OnLostHost::Rerun)];
-const OPERATIONS: [(&str, Operation); 3] =
-    [("get", Operation::Get), ("stop", Operation::Stop), ("query", Operation::Query)];
+const OPERATIONS: [(&str, Operation); 4] =
+    [("get", Operation::Get), ("stop", Operation::Stop), ("query", Operation::Query), ("events", Operation::Events)];
 const FORMATS: [(&str, Format); 3] =
     [("application/json", Format::Json), ("application/xml", Format::Xml), ("application/yaml", Format::Yaml)];
 const PLACES: [(&str, IdPlace); 5] = [
@@ -154,6 +154,8 @@ pub struct RawRoute {
     pub cancellable: Option<At<bool>>,
     /// `id`
     pub id: Option<RawId>,
+    /// `sse`
+    pub sse: Option<RawSse>,
     /// `retry`
     pub retry: RawRetry,
     /// `logs`
@@ -198,6 +200,14 @@ pub enum RawId {
     Scheme(IdScheme),
     /// `{component: FILE}`
     Component(At<String>),
+}
+
+/// `routes[].sse`
+pub struct RawSse {
+    /// `group`
+    pub group: Option<At<String>>,
+    /// `send_result`
+    pub send_result: Option<At<bool>>,
 }
 
 /// `routes[].retry`
@@ -328,6 +338,9 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let responses = fields.some("responses", word(&FORMATS, &[]));
     let cancellable = fields.take("cancellable", boolean);
     let id = id(&mut fields);
+    let has_events = fields.has("sse");
+    let sse = sse(fields.section("sse", "a route's `sse`"));
+    let sse = has_events.then_some(sse);
     let retry = retry(fields.section("retry", "a route's `retry`"));
     let logs = logs::logs(fields.section("logs", "a route's `logs`"));
     let caller = auth::caller(&mut fields);
@@ -349,6 +362,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
         cancellable,
         responses,
         id,
+        sse,
         retry,
         logs,
         caller,
@@ -383,6 +397,12 @@ fn id(fields: &mut Fields<'_>) -> Option<RawId> {
     let component = id.require("component", text);
     id.finish();
     component.map(RawId::Component)
+}
+
+fn sse(mut fields: Fields<'_>) -> RawSse {
+    let sse = RawSse { group: fields.take("group", values::name), send_result: fields.take("send_result", boolean) };
+    fields.finish();
+    sse
 }
 
 fn retry(mut fields: Fields<'_>) -> RawRetry {

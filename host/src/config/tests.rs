@@ -102,6 +102,7 @@ fn every_key_is_read() {
         memory: 32 << 20,
         cancellable: false,
         id: IdRule::Component(folder.path().join("ids.wasm")),
+        sse: None,
         retry: Retry { attempts: 3, backoff: Duration::from_millis(1500), on_lost_host: OnLostHost::Rerun },
         logs: Default::default(),
         responses: vec![crate::codec::Format::Json],
@@ -405,7 +406,7 @@ routes:
   - {method: get, path: '/c/{x}', component: ids.wasm}
 ";
     let told = "\
-a:3:17: operation: expected get, stop or query, found the text `find`
+a:3:17: operation: expected get, stop, query or events, found the text `find`
 a:4:28: path: expected a path without parameters: the task's id is added to it, found the text `/a/{x}`
 a:5:36: in: expected at least one value, found an empty list
 a:6:37: in: expected path, query, header, cookie or body, found the text `pth`; did you mean `path`?

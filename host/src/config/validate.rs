@@ -19,7 +19,7 @@ use crate::api::openapi::{Info, SchemaNames};
 use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::route::task_route::TaskRoute;
-use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants, default_name};
+use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, SseRule, StateGrants, default_name};
 use crate::task::access::Permission;
 use crate::value::Json;
 use std::collections::HashMap;
@@ -223,6 +223,10 @@ impl Rules<'_> {
             cancellable: or(raw.cancellable, true),
             responses: formats(raw.responses),
             id,
+            sse: raw.sse.map(|sse| SseRule {
+                group: sse.group.map(|group| group.value.into()),
+                send_result: or(sse.send_result, false),
+            }),
             retry: retry(raw.retry),
             logs,
             auth,
@@ -291,7 +295,8 @@ impl Rules<'_> {
             if !operation.may_look_at(value) {
                 self.sink.report(
                     place,
-                    "in: a query is looked for in body, query and header; an id in path, query, header and cookie",
+                    "in: a query is looked for in body, query and header; an id in path, query, header and cookie, \
+                     and that of `events` in query only",
                 );
             } else if !places.contains(&value) {
                 places.push(value);

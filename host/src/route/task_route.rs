@@ -1,4 +1,4 @@
-//! Owns what a configured task route is: an endpoint that gets, stops or finds tasks.
+//! Owns what a configured task route is: an endpoint that gets, stops, finds or follows tasks.
 //! Must not know how a request is read.
 
 use crate::codec::Format;
@@ -13,6 +13,8 @@ pub enum Operation {
     Stop,
     /// Finds tasks.
     Query,
+    /// Follows tasks by server-sent events.
+    Events,
 }
 
 impl Operation {
@@ -20,7 +22,7 @@ impl Operation {
     #[must_use]
     pub fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Get => &["GET"],
+            Self::Get | Self::Events => &["GET"],
             Self::Stop => &["DELETE"],
             Self::Query => &["POST", "GET", "QUERY"],
         }
@@ -34,6 +36,7 @@ impl Operation {
         match self {
             Self::Get | Self::Stop => vec![IdPlace::Path, IdPlace::Query],
             Self::Query => vec![IdPlace::Body, IdPlace::Query, IdPlace::Header],
+            Self::Events => vec![IdPlace::Query],
         }
     }
 
@@ -43,6 +46,7 @@ impl Operation {
         match self {
             Self::Get | Self::Stop => place != IdPlace::Body,
             Self::Query => !matches!(place, IdPlace::Path | IdPlace::Cookie),
+            Self::Events => place == IdPlace::Query,
         }
     }
 }
@@ -98,13 +102,14 @@ impl TaskRoute {
             task_route(Operation::Get, "/tasks"),
             task_route(Operation::Stop, "/tasks"),
             task_route(Operation::Query, "/tasks/query"),
+            task_route(Operation::Events, "/events"),
         ]
     }
 
     /// The patterns under which it is reached.
     #[must_use]
     pub fn patterns(&self) -> Vec<String> {
-        if self.operation == Operation::Query {
+        if matches!(self.operation, Operation::Query | Operation::Events) {
             return vec![self.path.clone()];
         }
         let in_path = self.places.contains(&IdPlace::Path);

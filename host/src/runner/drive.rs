@@ -10,6 +10,7 @@ use crate::metrics::{Counted, RouteMetrics};
 use crate::route::OnLostHost;
 use crate::store::{Claim, StoreError};
 use crate::task::ending::{Outcome, StopReason};
+use crate::task::event::TaskEvent;
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use crate::trace;
@@ -108,14 +109,18 @@ impl Runner {
         let attempts_before = task.attempt;
         let name: Arc<str> = format!("{}/{}/{}", self.0.options.node, task.name, slot.number).into();
         let mut at = self.0.options.clock.now();
+        let turn = live.turn.lock().await;
+        let untold = live.untold();
         let claimed = self
             .insist(&task, || {
                 // A start that the store could not take has not been one: `run_timeout` counts from the one it took.
                 at = self.0.options.clock.now();
-                let claim = Claim { id: task.id.clone(), attempts_before, at, slot: Arc::clone(&name) };
+                let events = told_at_start(&task, at, &name, &untold);
+                let claim = Claim { id: task.id.clone(), attempts_before, at, slot: Arc::clone(&name), events };
                 self.0.options.store.claim(claim)
             })
             .await;
+        drop(turn);
         let ours = match claimed {
             Some(true) => true,
             // A commit that failed may have been one all the same; asked again, it is held back by its own fence.
@@ -137,7 +142,10 @@ impl Runner {
         // The instance is gone, so the next task may have its place while this one's end is written.
         drop(slot);
         let next = match outcome {
-            Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => Next::Leave,
+            Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => {
+                self.leave_word(live).await;
+                Next::Leave
+            }
             outcome => match live.route.retry.after(task.attempt) {
                 Some(backoff) if outcome.is_retryable() => {
                     tracing::debug!(
@@ -188,6 +196,16 @@ impl Runner {
         running.await
     }
 
+    /// Stores what the task has said, for those who follow it after the next start.
+    async fn leave_word(&self, live: &Live) {
+        let _turn = live.turn.lock().await;
+        if let Some(note) = live.last_note()
+            && let Err(error) = self.0.options.store.note(vec![note]).await
+        {
+            tracing::error!(task = %live.id(), "what it said last could not be stored: {error}");
+        }
+    }
+
     /// Records that another attempt follows. `false`: the task is no longer ours.
     async fn postpone(&self, live: &Live, backoff: Duration) -> bool {
         let mut task = (*live.task()).clone();
@@ -203,7 +221,9 @@ impl Runner {
     /// Records the end, then shows it.
     async fn end(&self, live: &Live, outcome: Outcome, metrics: &RouteMetrics, counted: Counted) {
         let mut task = (*live.task()).clone();
+        let _turn = live.turn.lock().await;
         let ending = Ending::of(outcome, self.0.options.clock.now(), live.reached(), live.log_lines());
+        let ending = ending.telling(&task, live.untold());
         let recorded = self.insist(&task, || self.0.options.store.finish(&task.id, task.attempt, &ending)).await;
         drop(counted);
         match (recorded, task.end(&ending)) {
@@ -262,6 +282,16 @@ impl Runner {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What the followers of a task are told when its next attempt starts: what they were not told yet comes first.
+fn told_at_start(task: &Task, at: Timestamp, slot: &Arc<str>, untold: &[TaskEvent]) -> Vec<TaskEvent> {
+    if task.invocation.sse.is_none() {
+        return Vec::new();
+    }
+    let mut started = task.clone();
+    let state = started.start(at, Arc::clone(slot)).ok().and_then(|()| TaskEvent::state(&started));
+    untold.iter().cloned().chain(state).collect()
 }
 
 /// The span of an attempt; none while nobody exports it.

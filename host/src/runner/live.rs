@@ -1,49 +1,120 @@
 //! Owns the tasks that have not ended, as everybody in this process sees them.
 //! Must not know how they run. What it shows is in the store already: store first, then publish.
 
+use super::backlog::Backlog;
 use super::forward::Forward;
-use crate::clock::Clock;
+use super::pump::Pump;
+use crate::clock::{Clock, Timestamp};
 use crate::executor::{Cancel, EventSink};
 use crate::ids::TaskId;
 use crate::route::Route;
+use crate::store::Note;
 use crate::task::Task;
+use crate::task::event::TaskEvent;
 use crate::task::log::{Level, Line, LogBuffer};
 use crate::task::progress::{Meter, Step};
+use crate::task::state::State;
 use crate::value::Json;
+use futures_util::future::BoxFuture;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+/// How often the progress of a running task is stored.
+const PROGRESS_NOTED: Duration = Duration::from_secs(1);
+/// How often its log is.
+const LOG_NOTED: Duration = Duration::from_secs(5);
 
 /// One task that has not ended, or has just ended.
 pub struct Live {
     /// Its route, as it was when the task was submitted.
     pub route: Arc<Route>,
+    id: TaskId,
     /// Stops it.
     pub cancel: Arc<Cancel>,
     clock: Arc<dyn Clock>,
     published: watch::Sender<Arc<Task>>,
-    meter: Mutex<Meter>,
-    log: Mutex<LogBuffer>,
+    said: Mutex<Said>,
+    pump: Arc<Pump>,
+    /// Whether the pump knows that something was said.
+    marked: AtomicBool,
+    /// Held by whoever stores what was said: the order of a task's events is that of its writes.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
+    /// Notified once there is room for events again.
+    pub room: Notify,
     /// Takes lines to this host's own log.
     forward: Forward,
     /// Nobody in this process will publish anything more.
     left: CancellationToken,
 }
 
+/// What the guests of a task have said.
+struct Said {
+    meter: Meter,
+    log: LogBuffer,
+    /// What followers have not been told; `None`: nobody can follow.
+    backlog: Option<Backlog>,
+    /// The progress that the store has, and since when.
+    noted: (Option<f64>, Timestamp),
+    /// The number of the last line that the store has, and since when.
+    log_noted: (u64, Timestamp),
+}
+
+impl Said {
+    fn of(task: &Task, log: LogBuffer, now: Timestamp) -> Self {
+        Self {
+            meter: Meter::at(task.progress),
+            backlog: task.invocation.sse.as_ref().map(|_| Backlog::after(task.progress)),
+            noted: (task.progress, now),
+            log_noted: (log.last(), now),
+            log,
+        }
+    }
+
+    /// What the store is to know now; with `at_once`, whatever it does not know yet.
+    fn unnoted(&mut self, now: Timestamp, at_once: bool) -> (Option<f64>, Option<String>) {
+        let is_due = |since: Timestamp, often: Duration| at_once || now >= since.after(often);
+        let percent = self.meter.percent(now).filter(|_| is_due(self.noted.1, PROGRESS_NOTED));
+        let percent = percent.filter(|percent| self.noted.0 != Some(*percent));
+        if percent.is_some() {
+            self.noted = (percent, now);
+        }
+        let has_lines = self.log.last() != self.log_noted.0 && is_due(self.log_noted.1, LOG_NOTED);
+        let log = has_lines.then(|| self.log.to_json_lines());
+        if has_lines {
+            self.log_noted = (self.log.last(), now);
+        }
+        (percent, log)
+    }
+}
+
 impl Live {
-    /// A task that is in the store as `task`.
-    pub fn new(task: Task, route: Arc<Route>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    /// A task that is in the store as `task`, with what it has logged as JSON lines.
+    pub fn new(task: Task, route: Arc<Route>, clock: Arc<dyn Clock>, pump: Arc<Pump>, log: &str) -> Arc<Self> {
+        let log = LogBuffer::from_json_lines(route.logs.bytes, log);
+        let said = Mutex::new(Said::of(&task, log, clock.now()));
         Arc::new(Self {
-            meter: Mutex::default(),
-            log: Mutex::new(LogBuffer::new(route.logs.bytes)),
+            id: task.id.clone(),
             forward: Forward::new(task.id.clone(), &route),
             route,
             cancel: Arc::default(),
             clock,
             published: watch::Sender::new(Arc::new(task)),
+            said,
+            pump,
+            marked: AtomicBool::new(false),
+            turn: Arc::default(),
+            room: Notify::new(),
             left: CancellationToken::new(),
         })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &TaskId {
+        &self.id
     }
 
     /// The record that was published last.
@@ -78,18 +149,75 @@ impl Live {
 
     /// Per cent done, once the guest has said anything.
     pub fn reached(&self) -> Option<f64> {
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner).percent(self.clock.now())
+        self.said().meter.percent(self.clock.now())
     }
 
     /// The captured log as JSON lines.
     pub fn log_lines(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).to_json_lines()
+        self.said().log.to_json_lines()
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its followers have not been told yet. Whoever asks holds [`Self::turn`], and tells the store.
+    pub fn untold(&self) -> Vec<TaskEvent> {
+        let now = self.clock.now();
+        let mut said = self.said();
+        let percent = said.meter.percent(now);
+        let Some(backlog) = &mut said.backlog else { return Vec::new() };
+        backlog.progress(percent);
+        backlog.take().0
+    }
+
+    /// What the store is to be told now.
+    pub fn note(&self, now: Timestamp) -> Option<Note> {
+        // Whatever is said from here on is marked anew.
+        self.marked.store(false, Ordering::Release);
+        self.note_of(now, false)
+    }
+
+    /// Everything that the store has not been told.
+    pub fn last_note(&self) -> Option<Note> {
+        self.note_of(self.clock.now(), true)
+    }
+
+    fn note_of(&self, now: Timestamp, at_once: bool) -> Option<Note> {
+        let task = self.task();
+        if task.state != State::Running {
+            return None;
+        }
+        let mut said = self.said();
+        let percent = said.meter.percent(now);
+        let (events, keep) = said.backlog.as_mut().map_or((Vec::new(), None), |backlog| {
+            backlog.progress(percent);
+            backlog.take()
+        });
+        let (progress, log) = said.unnoted(now, at_once);
+        let is_empty = events.is_empty() && progress.is_none() && log.is_none();
+        let (id, attempt) = (self.id.clone(), task.attempt);
+        (!is_empty).then_some(Note { id, attempt, progress, log, events, keep })
+    }
+
+    /// Whether there will be something to tell even if the guest says nothing more.
+    pub fn has_more(&self, now: Timestamp) -> bool {
+        let said = self.said();
+        let is_unnoted = said.meter.percent(now) != said.noted.0 || said.log.last() != said.log_noted.0;
+        (is_unnoted || said.meter.runs(now)) && !self.task().state.is_final()
+    }
+
+    fn mark(&self) {
+        if !self.marked.load(Ordering::Relaxed) && !self.marked.swap(true, Ordering::AcqRel) {
+            self.pump.mark(self.id.clone());
+        }
     }
 }
 
 impl EventSink for Live {
     fn progress(&self, step: Step) {
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner).apply(step, self.clock.now());
+        self.said().meter.apply(step, self.clock.now());
+        self.mark();
     }
 
     fn percent(&self) -> f64 {
@@ -101,13 +229,44 @@ impl EventSink for Live {
         if level < rules.level {
             return;
         }
-        let line = Line::new(self.clock.now(), level, message, fields, rules.line);
+        let now = self.clock.now();
+        let line = Line::new(now, level, message, fields, rules.line);
         self.forward.line(&line);
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        {
+            let mut said = self.said();
+            let percent = said.meter.percent(now);
+            let Said { log, backlog, .. } = &mut *said;
+            let line = log.push(line);
+            if let Some(backlog) = backlog {
+                backlog.progress(percent);
+                backlog.log(line);
+            }
+        }
+        self.mark();
     }
 
     fn event(&self, name: String, data: Json) {
-        tracing::debug!(target: "task", task = %self.published.borrow().id, route = %self.route.name, event = name, ?data);
+        {
+            let now = self.clock.now();
+            let mut said = self.said();
+            let percent = said.meter.percent(now);
+            let Some(backlog) = &mut said.backlog else { return };
+            backlog.progress(percent);
+            backlog.event(name, data);
+        }
+        self.mark();
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            loop {
+                let roomy = self.room.notified();
+                if self.said().backlog.as_ref().is_none_or(Backlog::has_room) {
+                    return;
+                }
+                roomy.await;
+            }
+        })
     }
 }
 

@@ -2,11 +2,12 @@
 //! failed or run again, as its route says.
 //! Must not know how tasks run.
 
-use super::live::Live;
 use super::{LoadedRoute, Runner, note_end};
 use crate::route::OnLostHost;
-use crate::store::StoreError;
+use crate::store::{Scope, StoreError};
 use crate::task::ending::{Fault, Outcome};
+use crate::task::event::{LOG, PROGRESS};
+use crate::task::log::{Line, LogBuffer};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -46,7 +47,9 @@ impl Runner {
                 None => lost.push(self.fail(task, Fault::RouteGone)),
                 Some(loaded) if was_lost(&task, &loaded) => lost.push(self.fail(task, Fault::LostHost)),
                 Some(loaded) => {
-                    self.resume(task, loaded);
+                    let mut task = task;
+                    let log = self.remember(&mut task).await?;
+                    self.resume(task, loaded, &log);
                     recovered.queued += 1;
                 }
             }
@@ -56,17 +59,49 @@ impl Runner {
         Ok(recovered)
     }
 
-    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>) {
+    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, log: &str) {
         let admission = self.0.lanes.of(&loaded.route.name, loaded.route.pool).admit_again();
-        let live = Live::new(task, Arc::clone(&loaded.route), Arc::clone(&self.0.options.clock));
+        let live = self.live(task, &loaded, log);
         self.0.board.add(live.task().id.clone(), Arc::clone(&live));
         let place = live.task().due.is_none().then(|| admission.enqueue());
         let runner = self.clone();
         self.0.drivers.spawn(async move { runner.drive(live, loaded, admission, place).await });
     }
 
+    /// What a task of a former process has said, as far as anybody was told: its progress, and its log as JSON lines.
+    async fn remember(&self, task: &mut Task) -> Result<String, StoreError> {
+        let store = &self.0.options.store;
+        if task.attempt == 0 {
+            return Ok(String::new());
+        }
+        let mut log = store.log(&task.id).await?.unwrap_or_default();
+        let mut last = LogBuffer::from_json_lines(0, &log).last();
+        let (mut after, mut more) = (0, task.invocation.sse.is_some());
+        while more {
+            let page = store.events(after, Scope::Task(task.id.clone())).await?;
+            for event in page.events {
+                match event.name.as_str() {
+                    PROGRESS => task.progress = event.data.as_str().parse().ok().or(task.progress),
+                    LOG => {
+                        let seq = serde_json::from_str::<Line>(event.data.as_str()).map_or(0, |line| line.seq);
+                        if seq > last {
+                            last = seq;
+                            log.push_str(event.data.as_str());
+                            log.push('\n');
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            (after, more) = (page.seen, page.more);
+        }
+        Ok(log)
+    }
+
     async fn fail(&self, mut task: Task, fault: Fault) -> Result<(), StoreError> {
-        let ending = Ending::of(Outcome::Fault(fault), self.0.options.clock.now(), task.progress, String::new());
+        let log = self.remember(&mut task).await?;
+        let ending = Ending::of(Outcome::Fault(fault), self.0.options.clock.now(), task.progress, log);
+        let ending = ending.telling(&task, Vec::new());
         let recorded = self.0.options.store.finish(&task.id, task.attempt, &ending).await?;
         if recorded && task.end(&ending).is_ok() {
             note_end(&task, &self.0.options.metrics.route(&task.name));

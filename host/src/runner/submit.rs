@@ -133,13 +133,19 @@ impl Runner {
                 return;
             }
             admission.metrics().submitted.inc();
-            let live = Live::new(task, Arc::clone(&loaded.route), Arc::clone(&runner.0.options.clock));
+            let live = runner.live(task, &loaded, "");
             runner.0.board.add(live.task().id.clone(), Arc::clone(&live));
             let place = Some(admission.enqueue());
             drop(answer.send(Ok(live.task())));
             runner.drive(live, loaded, admission, place).await;
         });
         answered.await.unwrap_or(Err(SubmitError::Draining))
+    }
+
+    /// A task that this process drives from now on.
+    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, log: &str) -> Arc<Live> {
+        let (route, clock) = (Arc::clone(&loaded.route), Arc::clone(&self.0.options.clock));
+        Live::new(task, route, clock, Arc::clone(&self.0.pump), log)
     }
 
     /// The answer to a submission whose key is known.

@@ -2,6 +2,7 @@
 //! Must not know HTTP, SQL or wasmtime, like the runner itself.
 
 mod drains;
+mod events;
 mod failures;
 mod histories;
 mod queues;

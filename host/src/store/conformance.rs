@@ -1,6 +1,7 @@
 //! Owns the suite that every store must pass. Each test gets an empty store.
 //! Must not know which database is behind it.
 
+pub(super) mod events;
 pub(super) mod model;
 pub(super) mod search;
 pub(super) mod submissions;
@@ -30,6 +31,9 @@ macro_rules! suite {
                 removed_tasks_are_not_found],
             submissions: [a_repetition_is_the_same_task, scopes_are_apart, many_at_once_are_one_task,
                 a_submission_goes_with_its_task, a_taken_id_keeps_nothing],
+            events: [events_are_numbered_in_the_order_of_writes, a_note_of_another_attempt_is_void,
+                progress_and_log_outlive_their_host, what_is_let_go_leaves_its_number,
+                events_go_with_their_task_and_their_numbers_with_them, pages_of_events_are_bounded],
             model: [any_history_agrees_with_the_state_machine],
             variables: [versions_count_from_one, a_conflict_names_the_stored_version, concurrent_increments_add_up,
                 initial_values_never_overwrite, initial_values_are_written_all_or_none, limits_are_named]);
@@ -71,7 +75,8 @@ fn new_task() -> Task {
         query: Vec::new(),
         headers: vec![("accept".into(), "application/json".into())],
     };
-    let invocation = Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None, traceparent: None };
+    let invocation =
+        Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None, traceparent: None, sse: None };
     Task::new(new_id(), "__Put_orders_{id}__".into(), at(1_000), Arc::new(invocation))
 }
 
@@ -89,7 +94,7 @@ async fn stored(store: &dyn Store, id: &TaskId) -> Task {
 }
 
 fn claim(id: &TaskId, attempts_before: u32, moment: i64) -> Claim {
-    Claim { id: id.clone(), attempts_before, at: at(moment), slot: "host-1/orders/0".into() }
+    Claim { id: id.clone(), attempts_before, at: at(moment), slot: "host-1/orders/0".into(), events: Vec::new() }
 }
 
 async fn started(store: &dyn Store) -> TaskId {
@@ -107,5 +112,6 @@ fn ending(event: Event, moment: i64) -> Ending {
         error: (!completed).then(|| "Timeout".into()),
         progress: completed.then_some(100.0),
         log: String::new(),
+        events: Vec::new(),
     }
 }

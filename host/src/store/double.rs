@@ -1,12 +1,16 @@
 //! Owns the store that tests of other modules use: in memory, without threads, with failures on demand.
 //! Must not be kinder than a real one: it passes the same conformance suite.
 
+mod events;
+mod variables;
+
 use super::search::page_of;
-use super::{Answer, Claim, MAX_VARIABLES, PURGE_BATCH, Store, StoreError, check_variable, too_many_variables};
-use super::{Page, Search, Submission, Submitted};
+use super::{Answer, Claim, Events, KeptEvent, Note, PURGE_BATCH, Store, StoreError};
+use super::{Page, Scope, Search, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
+use crate::task::event::TaskEvent;
 use crate::task::state::{Event, State};
 use crate::task::{Ending, Task};
 use crate::value::Json;
@@ -15,6 +19,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What can be made to fail or to hang.
@@ -28,6 +33,8 @@ pub enum Operation {
     Finish,
     /// [`Store::postpone`]
     Postpone,
+    /// [`Store::note`]
+    Note,
     /// [`Store::get`]
     Get,
     /// [`Store::open_tasks`]
@@ -57,6 +64,7 @@ pub struct Double {
     contents: Mutex<Contents>,
     script: Mutex<Script>,
     hook: Mutex<Option<Arc<Hook>>>,
+    told: watch::Sender<u64>,
 }
 
 /// User, route and key of a submission.
@@ -69,6 +77,8 @@ struct Contents {
     submissions: HashMap<Key, ([u8; 32], TaskId)>,
     inserted: u64,
     writes: Vec<Write>,
+    events: Vec<KeptEvent>,
+    last_event: u64,
     closed: bool,
 }
 
@@ -117,7 +127,13 @@ impl Double {
     pub fn take_over(&self, id: &TaskId, at: Timestamp) {
         let mut contents = locked(&self.contents);
         let before = contents.tasks[id].task.attempt;
-        assert!(contents.claim(&Claim { id: id.clone(), attempts_before: before, at, slot: "other/r/0".into() }));
+        assert!(contents.claim(&Claim {
+            id: id.clone(),
+            attempts_before: before,
+            at,
+            slot: "other/r/0".into(),
+            events: Vec::new()
+        }));
     }
 
     /// Another host ends the task.
@@ -204,6 +220,7 @@ impl Double {
             self.look(&id);
             let answer = locked(&self.contents).open().and_then(effect);
             self.look(&id);
+            self.told.send_modify(|times| *times += 1);
             if let Some(held) = after {
                 held.cancelled().await;
             }
@@ -288,16 +305,23 @@ impl Contents {
     }
 
     fn claim(&mut self, claim: &Claim) -> bool {
-        self.change(Operation::Claim, &claim.id, claim.attempts_before, |task| {
+        let claimed = self.change(Operation::Claim, &claim.id, claim.attempts_before, |task| {
             task.start(claim.at, Arc::clone(&claim.slot)).is_ok()
-        })
+        });
+        if claimed {
+            self.tell(&claim.id, &claim.events);
+        }
+        claimed
     }
 
     fn finish(&mut self, id: &TaskId, attempt: u32, ending: &Ending) -> bool {
         let ends = ending.event != Event::Start
             && self.change(Operation::Finish, id, attempt, |task| task.end(ending).is_ok());
         if let Some(kept) = self.tasks.get_mut(id).filter(|_| ends) {
-            kept.log.clone_from(&ending.log);
+            if !ending.log.is_empty() {
+                kept.log.clone_from(&ending.log);
+            }
+            self.tell(id, &ending.events);
         }
         ends
     }
@@ -317,42 +341,9 @@ impl Contents {
         let old: Vec<Task> = self.in_order(old).into_iter().take(PURGE_BATCH as usize).collect();
         for task in &old {
             self.tasks.remove(&task.id);
+            self.events.retain(|event| event.task != task.id);
         }
         u32::try_from(old.len()).expect("few")
-    }
-
-    fn set(&mut self, name: String, value: Json) -> Result<u64, VariableError> {
-        check_variable(&name, &value)?;
-        let version = self.variables.get(&name).map_or(0, |stored| stored.version) + 1;
-        if version == 1 && self.variables.len() >= MAX_VARIABLES as usize {
-            return Err(too_many_variables());
-        }
-        self.variables.insert(name, Versioned { value, version });
-        Ok(version)
-    }
-
-    fn update(&mut self, name: String, expected: Option<u64>, value: Json) -> Result<u64, VariableError> {
-        check_variable(&name, &value)?;
-        let stored = self.variables.get(&name).map(|stored| stored.version);
-        if stored != expected {
-            return Err(VariableError::Conflict(stored.unwrap_or(0)));
-        }
-        self.set(name, value)
-    }
-
-    fn init(&mut self, variables: Vec<(String, Json)>) -> Result<(), StoreError> {
-        let before = self.variables.clone();
-        for (name, value) in variables {
-            let written = match self.variables.contains_key(&name) {
-                true => check_variable(&name, &value),
-                false => self.set(name, value).map(drop),
-            };
-            if let Err(fault) = written {
-                self.variables = before;
-                return Err(StoreError::Unavailable(fault.to_string()));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -362,7 +353,10 @@ impl Store for Double {
         self.write(Operation::Insert, task.id.clone(), move |contents| match contents.tasks.contains_key(&task.id) {
             true => Err(StoreError::Duplicate(task.id)),
             false => {
+                let event = TaskEvent::state(&task);
+                let id = task.id.clone();
                 contents.put(Operation::Insert, task);
+                contents.tell(&id, event.as_slice());
                 Ok(())
             }
         })
@@ -379,7 +373,9 @@ impl Store for Double {
             }
             let Submission { user, route, key, digest } = submission;
             contents.submissions.insert((user, route.to_string(), key), (digest, task.id.clone()));
+            let (id, event) = (task.id.clone(), TaskEvent::state(&task));
             contents.put(Operation::Insert, task);
+            contents.tell(&id, event.as_slice());
             Ok(Submitted::New)
         })
     }
@@ -409,6 +405,33 @@ impl Store for Double {
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {
         let id = id.clone();
         self.write(Operation::Postpone, id.clone(), move |contents| Ok(contents.postpone(&id, attempt, due)))
+    }
+
+    fn note(&self, notes: Vec<Note>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let [before, after] = self.arrive(Operation::Note)?;
+            if let Some(held) = before {
+                held.cancelled().await;
+            }
+            notes.into_iter().try_for_each(|note| locked(&self.contents).open().map(|contents| contents.note(note)))?;
+            self.told.send_modify(|times| *times += 1);
+            if let Some(held) = after {
+                held.cancelled().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
+        self.read(None, move |contents| contents.events(after, &scope))
+    }
+
+    fn newest_event(&self) -> Answer<'_, u64> {
+        self.read(None, |contents| contents.last_event)
+    }
+
+    fn event_notice(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>> {

@@ -2,6 +2,7 @@
 //! Must not know who runs tasks or how clients see them; statements stand in the modules below.
 
 mod cursor;
+mod events;
 mod file;
 mod plan;
 mod port;
@@ -16,11 +17,12 @@ mod tests;
 mod variables;
 mod writer;
 
-use super::{Answer, Claim, Page, Search, Store, StoreError, StoreUrl, Submission, Submitted};
+use super::{Answer, Claim, Events, Note, Page, Scope, Search, Store, StoreError, StoreUrl, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
 use crate::metrics::Metrics;
+use crate::task::event::TaskEvent;
 use crate::task::{Ending, Task};
 use crate::value::Json;
 use futures_util::future::BoxFuture;
@@ -29,6 +31,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use tasks::New;
+use tokio::sync::watch;
 use writer::Counters;
 
 /// Tasks and variables in one SQLite database that belongs to this process alone.
@@ -41,6 +44,7 @@ pub struct SqliteStore {
     searcher: Option<Port>,
     writer: Port,
     counters: Counters,
+    told: watch::Sender<u64>,
 }
 
 impl SqliteStore {
@@ -59,7 +63,7 @@ impl SqliteStore {
         let file::Opened { connection, path, lock } = file::open(path)?;
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
-        Ok(Self { readers, searcher, writer, counters })
+        Ok(Self { readers, searcher, writer, counters, told: watch::Sender::default() })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -67,7 +71,7 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        Ok(Self { readers: None, searcher: None, writer, counters })
+        Ok(Self { readers: None, searcher: None, writer, counters, told: watch::Sender::default() })
     }
 
     /// How many transactions its metrics have counted.
@@ -80,6 +84,13 @@ impl SqliteStore {
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.counters.batches.sum()
+    }
+
+    /// Says that events have been written.
+    fn tell(&self, whether: bool) {
+        if whether {
+            self.told.send_modify(|times| *times += 1);
+        }
     }
 
     /// A database in memory has only the writer's connection.
@@ -96,7 +107,12 @@ impl Store for SqliteStore {
         };
         let id = task.id.clone();
         let inserted = self.writer.ask(new.bytes(), move |on| tasks::insert(on, &new));
-        Box::pin(async move { if inserted.await? { Ok(()) } else { Err(StoreError::Duplicate(id)) } })
+        let is_followed = task.invocation.sse.is_some();
+        Box::pin(async move {
+            let is_new = inserted.await?;
+            self.tell(is_new && is_followed);
+            if is_new { Ok(()) } else { Err(StoreError::Duplicate(id)) }
+        })
     }
 
     fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
@@ -106,7 +122,12 @@ impl Store for SqliteStore {
         };
         let id = task.id.clone();
         let inserted = self.writer.ask(new.bytes(), move |on| submissions::insert(on, &new, &submission));
-        Box::pin(async move { inserted.await?.ok_or(StoreError::Duplicate(id)) })
+        let is_followed = task.invocation.sse.is_some();
+        Box::pin(async move {
+            let submitted = inserted.await?.ok_or(StoreError::Duplicate(id))?;
+            self.tell(submitted == Submitted::New && is_followed);
+            Ok(submitted)
+        })
     }
 
     fn submitted(&self, submission: Submission) -> Answer<'_, Option<Submitted>> {
@@ -114,18 +135,45 @@ impl Store for SqliteStore {
     }
 
     fn claim(&self, claim: Claim) -> Answer<'_, bool> {
-        self.writer.ask(0, move |on| tasks::claim(on, &claim))
+        let is_followed = !claim.events.is_empty();
+        let claimed = self.writer.ask(0, move |on| tasks::claim(on, &claim));
+        Box::pin(async move { claimed.await.inspect(|claimed| self.tell(*claimed && is_followed)) })
     }
 
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
         let (id, ending) = (id.clone(), ending.clone());
         let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
-        self.writer.ask(bytes, move |on| tasks::finish(on, &id, attempt, &ending))
+        let is_followed = !ending.events.is_empty();
+        let finished = self.writer.ask(bytes, move |on| tasks::finish(on, &id, attempt, &ending));
+        Box::pin(async move { finished.await.inspect(|finished| self.tell(*finished && is_followed)) })
     }
 
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {
         let id = id.clone();
         self.writer.ask(0, move |on| tasks::postpone(on, &id, attempt, due))
+    }
+
+    fn note(&self, notes: Vec<Note>) -> Answer<'_, ()> {
+        let of_note = |note: &Note| {
+            let log = note.log.as_ref().map_or(0, String::len);
+            log + note.events.iter().map(TaskEvent::size).sum::<usize>()
+        };
+        let bytes = notes.iter().map(of_note).sum();
+        let is_followed = notes.iter().any(|note| !note.events.is_empty());
+        let noted = self.writer.ask(bytes, move |on| notes.iter().try_for_each(|note| events::note(on, note)));
+        Box::pin(async move { noted.await.inspect(|()| self.tell(is_followed)) })
+    }
+
+    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
+        self.reading().ask(0, move |on| events::page(on, after, &scope))
+    }
+
+    fn newest_event(&self) -> Answer<'_, u64> {
+        self.reading().ask(0, events::newest)
+    }
+
+    fn event_notice(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     fn get(&self, id: &TaskId) -> Answer<'_, Option<Task>> {

@@ -2,7 +2,7 @@
 //! Must not know where lines come from or who reads them.
 
 use crate::clock::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ const MAX_TEXT: usize = 8 * 1024;
 const OVERHEAD: usize = 64;
 
 /// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Finest detail.
@@ -62,7 +62,7 @@ impl Default for LogRules {
 }
 
 /// One line of a task's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Its number in the task's log, from 1; given by the log.
     pub seq: u64,
@@ -73,7 +73,7 @@ pub struct Line {
     /// Its text.
     pub message: String,
     /// Named values beside the text.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
 }
 
@@ -126,37 +126,47 @@ pub struct LogBuffer {
     most: usize,
     lines: VecDeque<Line>,
     bytes: usize,
-    dropped: u64,
 }
 
 impl LogBuffer {
     /// An empty one that keeps at most so many bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { most, lines: VecDeque::new(), bytes: 0, dropped: 0 }
+        Self { most, lines: VecDeque::new(), bytes: 0 }
     }
 
-    /// Adds a line and drops the oldest ones that no longer fit.
-    pub fn push(&mut self, line: Line) {
-        let seq = self.dropped + self.lines.len() as u64 + 1;
+    /// A log that goes on from what [`Self::to_json_lines`] wrote.
+    #[must_use]
+    pub fn from_json_lines(most: usize, text: &str) -> Self {
+        let lines: VecDeque<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Self { most, bytes: lines.iter().map(Line::size).sum(), lines }
+    }
+
+    /// Adds a line and drops the oldest ones that no longer fit; answers it as it stands there.
+    pub fn push(&mut self, line: Line) -> &Line {
+        let seq = self.last() + 1;
         self.bytes += line.size();
-        self.lines.push_back(Line { seq, ..line });
         while self.bytes > self.most
-            && self.lines.len() > 1
             && let Some(oldest) = self.lines.pop_front()
         {
             self.bytes -= oldest.size();
-            self.dropped += 1;
         }
+        self.lines.push_back_mut(Line { seq, ..line })
+    }
+
+    /// The number of the newest line; 0 without any.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.lines.back().map_or(0, |line| line.seq)
     }
 
     /// The lines, oldest first, after a marker of how many were dropped.
     pub fn lines(&self) -> impl Iterator<Item = Cow<'_, Line>> {
-        let marker = self.lines.front().filter(|_| self.dropped > 0).map(|first| Line {
-            seq: self.dropped,
+        let marker = self.lines.front().filter(|first| first.seq > 1).map(|first| Line {
+            seq: first.seq - 1,
             at: first.at,
             level: Level::Warn,
-            message: format!("{} earlier lines were dropped", self.dropped),
+            message: format!("{} earlier lines were dropped", first.seq - 1),
             fields: Vec::new(),
         });
         marker.map(Cow::Owned).into_iter().chain(self.lines.iter().map(Cow::Borrowed))
@@ -208,6 +218,18 @@ mod tests {
         }
         let lines: Vec<Line> = log.lines().map(Cow::into_owned).collect();
         assert_eq!((lines.len(), lines[1].seq), (2, 3), "the marker and the last one");
+    }
+
+    #[test]
+    fn a_log_goes_on_after_a_restart() {
+        let mut log = LogBuffer::new(BYTES);
+        for number in 0..5000 {
+            log.push(line(&format!("line {number}")));
+        }
+        let mut restored = LogBuffer::from_json_lines(BYTES, &log.to_json_lines());
+        assert_eq!(restored.push(line("after")).seq, 5001);
+        let seqs: Vec<u64> = restored.lines().map(|line| line.seq).collect();
+        assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{seqs:?}");
     }
 
     #[test]

@@ -51,6 +51,21 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// A meter that stands here already.
+    #[must_use]
+    pub fn at(reached: Option<f64>) -> Self {
+        Self { reached, phase: Phase::None }
+    }
+
+    /// Whether it advances by itself.
+    #[must_use]
+    pub fn runs(&self, now: Timestamp) -> bool {
+        match self.phase {
+            Phase::Timed { since, lasts, .. } => now < since.after(lasts),
+            Phase::None | Phase::Ticks { .. } => false,
+        }
+    }
+
     /// Takes a step. A number that is none (NaN) changes nothing; a new phase starts where the old one stands.
     pub fn apply(&mut self, step: Step, now: Timestamp) {
         let from = self.percent(now).unwrap_or(0.0);

@@ -1,10 +1,11 @@
 //! Owns the AsyncTask object: how a task looks to clients. Names and casing are the contract's.
 //! Must not know how the task was found.
 
-use super::Task;
 use super::access::Permission;
 use super::state::State;
+use super::{Sse, Task};
 use crate::clock::Timestamp;
+use crate::ids::TaskId;
 use crate::value::Json;
 use serde::{Serialize, Serializer};
 
@@ -34,6 +35,8 @@ pub struct AsyncTask<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sse: Option<SseView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     url: &'a str,
     method: &'a str,
@@ -55,10 +58,35 @@ impl<'a> From<&'a Task> for AsyncTask<'a> {
             progress: task.progress,
             result: task.result.as_ref(),
             error: task.error.as_deref(),
+            sse: task.invocation.sse.as_ref().map(|sse| SseView::of(sse, &task.id)),
             attempt: (task.attempt > 0).then_some(task.attempt),
             url: &task.invocation.request.url,
             method: &task.invocation.request.method,
         }
+    }
+}
+
+impl AsyncTask<'_> {
+    /// Without what the guest answered.
+    #[must_use]
+    pub fn without_result(self) -> Self {
+        Self { result: None, ..self }
+    }
+}
+
+/// Where and with whom the task can be followed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SseView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+}
+
+impl<'a> SseView<'a> {
+    fn of(sse: &'a Sse, id: &TaskId) -> Self {
+        Self { url: sse.url.as_ref().map(|url| format!("{url}{id}")), group: sse.group.as_deref() }
     }
 }
 

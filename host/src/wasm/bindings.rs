@@ -9,6 +9,7 @@ pub mod route {
         world: "sandpool:route/route",
         imports: {
             "sandpool:route/state": async | trappable,
+            "sandpool:route/events": async | trappable,
             default: trappable,
         },
         exports: { default: async },

@@ -7,6 +7,7 @@ use super::bindings::route::sandpool::route::state::{StateError, Versioned};
 use super::bindings::route::sandpool::route::{events, log, progress, types};
 use super::instance::HostState;
 use crate::executor::{MAX_VALUE, VariableError, Variables};
+use crate::task::event;
 use crate::task::log::Level;
 use crate::task::progress::Step;
 use crate::value::Json;
@@ -17,8 +18,6 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 /// The most bytes of an event's name, and of its data.
 const EVENT_NAME: usize = 64;
 const EVENT_DATA: usize = 64 * 1024;
-/// Event names that mean something of the host's own.
-const OWN_EVENTS: [&str; 6] = ["open", "state", "progress", "log", "done", "error"];
 
 /// The interfaces given to every guest, by the start of their names.
 pub const GIVEN: [&str; 11] = [
@@ -166,11 +165,11 @@ impl log::Host for HostState {
 }
 
 impl events::Host for HostState {
-    fn send(&mut self, name: String, data: String) -> wasmtime::Result<()> {
+    async fn send(&mut self, name: String, data: String) -> wasmtime::Result<()> {
         let well_named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let fault = if name.is_empty() || name.len() > EVENT_NAME || !name.chars().all(well_named) {
             Some(format!("its name must be 1 to {EVENT_NAME} of A-Z, a-z, 0-9, '.', '_' and '-'"))
-        } else if OWN_EVENTS.contains(&name.as_str()) {
+        } else if event::OWN.contains(&name.as_str()) {
             Some(format!("the name {name} belongs to the host"))
         } else if data.len() > EVENT_DATA {
             Some(format!("its data has more than {EVENT_DATA} bytes"))
@@ -178,7 +177,7 @@ impl events::Host for HostState {
             None
         };
         match fault.map_or_else(|| Json::parse(data).map_err(|fault| format!("its data is no JSON: {fault}")), Err) {
-            Ok(data) => self.reports.event(name, data),
+            Ok(data) => self.reports.event(name, data).await,
             Err(fault) => self.reports.log(Level::Warn, format!("an event was not sent: {fault}"), Vec::new()),
         }
         Ok(())

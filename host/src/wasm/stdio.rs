@@ -59,9 +59,10 @@ impl Reports {
         self.0.sink.get().map_or(0.0, |sink| sink.percent())
     }
 
-    /// An event of the guest's own.
-    pub fn event(&self, name: String, data: Json) {
+    /// An event of the guest's own; the guest waits while it sends faster than they can be kept.
+    pub async fn event(&self, name: String, data: Json) {
         if let Some(sink) = self.0.sink.get() {
+            sink.room().await;
             sink.event(name, data);
         }
     }

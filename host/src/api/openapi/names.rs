@@ -155,6 +155,7 @@ pub fn endpoints(route: &TaskRoute) -> Vec<(&'static str, &'static str, String)>
             let other = elsewhere.then(|| ("listTasks", "GET", route.path.clone()));
             return body.into_iter().chain(other).collect();
         }
+        Operation::Events => return vec![("followTasks", "GET", route.path.clone())],
     };
     let path = in_path.then(|| (by_path, method, with_id()));
     let other = elsewhere.then(|| (by_other, method, route.path.clone()));

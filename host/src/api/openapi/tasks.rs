@@ -1,4 +1,4 @@
-//! Owns how the task routes are written: get, stop and query.
+//! Owns how the task routes are written: get, stop, query and events.
 //! Must not know how requests are answered.
 
 use super::names::{Names, endpoints};
@@ -20,6 +20,7 @@ pub fn operations(context: &Context<'_>, route: &TaskRoute, names: &Names) -> Ve
             Operation::Get => get(context, route, &path),
             Operation::Stop => stop(context, route, &path),
             Operation::Query => query_tasks(context, route, method),
+            Operation::Events => events(route),
         };
         parts::put(&mut operation, "operationId", json!(names.task(method, &path)));
         parts::put(&mut operation, "tags", json!([TAG]));
@@ -136,6 +137,46 @@ fn stop(context: &Context<'_>, route: &TaskRoute, path: &str) -> Value {
         "description": "Whatever the task does, an endless loop included, it is over when this is answered.",
         "parameters": ids(route, path),
         "responses": parts::responses(vec![("200", stopped)], &problems(route, others)),
+    })
+}
+
+fn events(route: &TaskRoute) -> Value {
+    let filter = |name: &str, meaning: &str| {
+        json!({
+            "name": name,
+            "in": "query",
+            "required": false,
+            "description": meaning,
+            "schema": {"type": "string"},
+        })
+    };
+    let after = json!({
+        "name": "after",
+        "in": "query",
+        "required": false,
+        "description": "As `Last-Event-ID`, for clients that cannot set it",
+        "schema": {"type": "integer", "minimum": 0, "maximum": i64::MAX},
+    });
+    let stream = json!({
+        "description": "Events: `open`, `state`, `progress`, `log`, those of the component, `done`",
+        "content": {"text/event-stream": {
+            "schema": {"type": "string"},
+            "example": "id: 7\nevent: progress\ndata: 40\n\n",
+        }},
+    });
+    let over = json!({"description": "The task has ended and its events have been told: do not come again"});
+    json!({
+        "summary": "Follow tasks",
+        "description": "Server-sent events of the tasks that the caller may read: of one task, which end with it, of a \
+                        group or of a route; else of all.",
+        "parameters": [
+            filter(&route.id_name, "One task"),
+            filter("group", "The tasks of a group"),
+            filter("route", "The tasks of a route, by its name"),
+            after,
+            parts::parameter_ref("LastEventId"),
+        ],
+        "responses": parts::responses(vec![("200", stream), ("204", over)], &problems(route, vec![400, 404, 406, 503])),
     })
 }
 

@@ -32,6 +32,7 @@ fn route(method: &str, path: &str) -> RouteDoc {
         memory: 1 << 20,
         cancellable: true,
         id: IdRule::Scheme(IdScheme::Uuid),
+        sse: None,
         retry: Retry { attempts: 1, backoff: Duration::ZERO, on_lost_host: OnLostHost::Fail },
         logs: Default::default(),
         auth: None,

@@ -13,7 +13,15 @@ use crate::task::state::{Event, State};
 
 fn ended_elsewhere() -> Ending {
     let error = Some("ended by the other host".into());
-    Ending { event: Event::Fail, at: at(7), result: None, error, progress: None, log: String::new() }
+    Ending {
+        event: Event::Fail,
+        at: at(7),
+        result: None,
+        error,
+        progress: None,
+        log: String::new(),
+        events: Vec::new(),
+    }
 }
 
 #[tokio::test(start_paused = true)]

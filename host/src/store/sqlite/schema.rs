@@ -18,7 +18,9 @@ pub(super) const APPLICATION: i32 = 0x5350_4F4C;
 /// * `readers` holds, for everybody who may read a task or owns it, the task's number. The names are folded by
 ///   `query::fold`, and so are those that are looked up. It narrows a search down; `Permission` decides.
 /// * A submission goes with its task.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [FIRST, FOLLOWED];
+
+const FIRST: &str = "
     CREATE TABLE tasks (
         seq INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -67,7 +69,23 @@ const STEPS: [&str; 1] = ["
         version INTEGER NOT NULL,
         value TEXT NOT NULL
     ) STRICT;
-"];
+";
+
+/// * `followed` has a row for each task whose route sends events, with the group.
+/// * Numbers of events are never given twice, not even after the newest is gone: clients resume by them.
+const FOLLOWED: &str = "
+    CREATE TABLE followed (
+        seq INTEGER PRIMARY KEY,
+        grp TEXT
+    ) STRICT;
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        task INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        data TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_task ON events (task);
+";
 
 /// The version that this program writes.
 pub(super) const NEWEST: usize = STEPS.len();

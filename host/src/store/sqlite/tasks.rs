@@ -2,10 +2,11 @@
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
 use super::super::{Claim, PURGE_BATCH};
-use super::{readers, submissions};
+use super::{events, readers, submissions};
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
 use crate::task::access::Permission;
+use crate::task::event::TaskEvent;
 use crate::task::query::fold;
 use crate::task::state::{Event, State};
 use crate::task::{Ending, Invocation, Task};
@@ -29,6 +30,7 @@ pub(super) struct New {
     permission: Option<String>,
     body: String,
     readers: Vec<String>,
+    event: Option<TaskEvent>,
 }
 
 impl New {
@@ -40,6 +42,7 @@ impl New {
             permission: task.permission.as_deref().map(serde_json::to_string).transpose()?,
             body: serde_json::to_string(&*task.invocation)?,
             readers: readers::of_task(task.permission.as_deref(), owner(task)),
+            event: TaskEvent::state(task),
             task: task.clone(),
         })
     }
@@ -73,6 +76,10 @@ pub(super) fn insert(on: &Connection, new: &New) -> Result<bool> {
     let body = "INSERT INTO invocations (seq, permission, body) VALUES (?1, ?2, ?3)";
     on.prepare_cached(body)?.execute((seq, &new.permission, &new.body))?;
     readers::add(on, seq, &new.readers)?;
+    if let Some(sse) = &task.invocation.sse {
+        events::follow(on, seq, sse.group.as_deref())?;
+        events::add(on, &task.id, new.event.as_slice())?;
+    }
     Ok(true)
 }
 
@@ -82,21 +89,29 @@ pub(super) fn claim(on: &Connection, claim: &Claim) -> Result<bool> {
         "UPDATE tasks SET state = 1, attempt = attempt + 1, started = coalesce(started, ?1), due = NULL, slot = ?2
                WHERE id = ?3 AND attempt = ?4 AND state IN (0, 1)";
     let values = (claim.at.0, &*claim.slot, claim.id.as_str(), claim.attempts_before);
-    Ok(on.prepare_cached(sql)?.execute(values)? == 1)
+    let claimed = on.prepare_cached(sql)?.execute(values)? == 1;
+    if claimed {
+        events::add(on, &claim.id, &claim.events)?;
+    }
+    Ok(claimed)
 }
 
 /// See [`super::super::Store::finish`].
 pub(super) fn finish(on: &Connection, id: &TaskId, attempt: u32, ending: &Ending) -> Result<bool> {
     let Some((state, lowest)) = target(ending.event) else { return Ok(false) };
-    let sql =
-        "UPDATE tasks SET state = ?1, completed = ?2, due = NULL, progress = ?3, error = ?4, result = ?5, log = ?6
+    let sql = "UPDATE tasks SET state = ?1, completed = ?2, due = NULL, progress = ?3, error = ?4, result = ?5,
+                            log = coalesce(?6, log)
                WHERE id = ?7 AND attempt = ?8 AND state BETWEEN ?9 AND 1";
     let result = ending.result.as_ref().map(Json::as_str);
     let log = Some(ending.log.as_str()).filter(|log| !log.is_empty());
     let (state, lowest) = (state as u8, lowest as u8);
     let values =
         (state, ending.at.0, ending.progress, ending.error.as_deref(), result, log, id.as_str(), attempt, lowest);
-    Ok(on.prepare_cached(sql)?.execute(values)? == 1)
+    let finished = on.prepare_cached(sql)?.execute(values)? == 1;
+    if finished {
+        events::add(on, id, &ending.events)?;
+    }
+    Ok(finished)
 }
 
 /// The final state after an event, and the lowest of the states NotStarted and Running that allow it.
@@ -136,7 +151,8 @@ pub(super) fn open(on: &Connection) -> Result<Vec<Task>> {
 
 /// See [`super::super::Store::purge`].
 pub(super) fn purge(on: &Connection, completed_before: Timestamp, others_before: Timestamp) -> Result<u32> {
-    let sql = "SELECT seq, octet_length(body) + coalesce(octet_length(result), 0) + coalesce(octet_length(log), 0),
+    let sql = "SELECT seq, octet_length(body) + coalesce(octet_length(result), 0) + coalesce(octet_length(log), 0)
+                      + (SELECT count(*) FROM events WHERE events.task = tasks.seq) * 4096,
                       owner, permission
                FROM tasks INDEXED BY tasks_ended CROSS JOIN invocations USING (seq)
                WHERE completed IS NOT NULL AND state = ?1 AND completed < ?2 ORDER BY completed LIMIT ?3";
@@ -164,6 +180,7 @@ pub(super) fn purge(on: &Connection, completed_before: Timestamp, others_before:
 fn remove(on: &Connection, seq: i64, readers: &[String]) -> Result<()> {
     readers::remove(on, seq, readers)?;
     submissions::forget(on, seq)?;
+    events::forget(on, seq)?;
     on.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([seq])?;
     on.prepare_cached("DELETE FROM invocations WHERE seq = ?1")?.execute([seq]).map(drop)
 }
@@ -197,11 +214,11 @@ pub(super) fn task(row: &Row<'_>) -> Result<Task> {
     })
 }
 
-fn permission(row: &Row<'_>, column: usize) -> Result<Option<Arc<Permission>>> {
+pub(super) fn permission(row: &Row<'_>, column: usize) -> Result<Option<Arc<Permission>>> {
     let read = row.get_ref(column)?.as_str_or_null()?.map(serde_json::from_str::<Permission>);
     Ok(read.transpose().map_err(|fault| damaged(column, fault))?.map(Arc::new))
 }
 
-fn damaged(column: usize, fault: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+pub(super) fn damaged(column: usize, fault: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, fault.into())
 }

@@ -61,18 +61,32 @@ pub(super) fn task() -> Task {
         headers: vec![("content-type".into(), "application/json".into()), ("user-agent".into(), "curl/8.5.0".into())],
     };
     let input = Json::parse(r#"{"amount": 3, "note": "leave it at the door"}"#.into()).expect("JSON");
-    let invocation = Invocation { input, request, user: None, traceparent: None };
+    let invocation = Invocation { input, request, user: None, traceparent: None, sse: None };
     Task::new(IdScheme::Uuid.generate(), "__Put_orders_{id}__".into(), Timestamp(1), Arc::new(invocation))
 }
 
 pub(super) fn ending() -> Ending {
     let result = Some(Json::parse(r#"{"ok": true}"#.into()).expect("JSON"));
-    Ending { event: Event::Complete, at: Timestamp(9), result, error: None, progress: Some(100.0), log: String::new() }
+    Ending {
+        event: Event::Complete,
+        at: Timestamp(9),
+        result,
+        error: None,
+        progress: Some(100.0),
+        log: String::new(),
+        events: Vec::new(),
+    }
 }
 
 async fn whole_life(store: &SqliteStore, task: &Task) {
     store.insert(task).await.expect("inserts");
-    let claim = Claim { id: task.id.clone(), attempts_before: 0, at: Timestamp(5), slot: "host-1/orders/0".into() };
+    let claim = Claim {
+        id: task.id.clone(),
+        attempts_before: 0,
+        at: Timestamp(5),
+        slot: "host-1/orders/0".into(),
+        events: Vec::new(),
+    };
     assert!(store.claim(claim).await.expect("claims"));
     assert!(store.finish(&task.id, 1, &ending()).await.expect("finishes"));
 }
@@ -177,7 +191,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     Connection::open(&path).expect("opens").pragma_update(None, "user_version", 7).expect("writes");
     let before = std::fs::read(&path).expect("reads");
     let text = refusal(&path);
-    assert!(text.contains("its version is 7, and the newest that this program knows is 1"), "{text}");
+    assert!(text.contains("its version is 7, and the newest that this program knows is 2"), "{text}");
     assert!(text.contains("use a newer sandpool"), "{text}");
     assert_eq!(std::fs::read(&path).expect("reads"), before);
 }
@@ -219,7 +233,7 @@ fn a_store_is_marked_as_ours_and_its_tables_are_sound() {
     drop(open(&path).expect("a path is no URI"));
     let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens");
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).expect("reads");
-    assert_eq!((pragma("application_id"), pragma("user_version")), (APPLICATION, 1));
+    assert_eq!((pragma("application_id"), pragma("user_version")), (APPLICATION, 2));
 }
 
 #[tokio::test]

@@ -72,9 +72,10 @@ pub fn with<T>(field: Field, task: &Task, log: &str, take: impl FnOnce(&Fact<'_>
         Field::ExpireTime => date(task.expires),
         Field::State => Fact::State(task.state),
         Field::Error => text(task.error.as_deref()),
-        // Tasks have neither callbacks nor event groups yet.
-        Field::CallbackSettings | Field::SseGroup => Fact::Lacking,
-        Field::EnableSse => Fact::Boolean(false),
+        // Tasks have no callbacks yet.
+        Field::CallbackSettings => Fact::Lacking,
+        Field::SseGroup => text(task.invocation.sse.as_ref().and_then(|sse| sse.group.as_deref())),
+        Field::EnableSse => Fact::Boolean(task.invocation.sse.is_some()),
         Field::Cancellable => Fact::Boolean(task.cancellable),
         Field::Timeout => Fact::Number(timeout(task.created, task.expires)),
         Field::User => text(task.invocation.user.as_ref().map(|user| user.id.as_str())),

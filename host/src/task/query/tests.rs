@@ -30,7 +30,7 @@ fn task() -> Task {
         headers: Vec::new(),
     };
     let user = Principal { id: "M0R7Y302".into(), ..Principal::default() };
-    let invocation = Invocation { input: Json::null(), request, user: Some(user), traceparent: None };
+    let invocation = Invocation { input: Json::null(), request, user: Some(user), traceparent: None, sse: None };
     let id = TaskId::parse("Ab-1").expect("an id");
     let mut task = Task::new(id, "__Put_orders_{id}__".into(), Timestamp(CREATED), Arc::new(invocation));
     task.expires = Some(Timestamp(CREATED + 90_000_000));
@@ -43,8 +43,16 @@ fn task() -> Task {
 fn failed() -> Task {
     let mut task = task();
     let (at, error) = (Timestamp(CREATED + 5), Some("Straße ÄΣ [x]".into()));
-    task.end(&Ending { event: Event::Fail, at, result: None, error, progress: Some(33.5), log: String::new() })
-        .expect("ends");
+    task.end(&Ending {
+        event: Event::Fail,
+        at,
+        result: None,
+        error,
+        progress: Some(33.5),
+        log: String::new(),
+        events: Vec::new(),
+    })
+    .expect("ends");
     task
 }
 

@@ -1,0 +1,137 @@
+//! Owns how tasks are followed over HTTP: server-sent events of one task, a group, a route, or all that may be read.
+//! Must not know how events come about.
+
+use super::caller::Caller;
+use super::problem::Problem;
+use super::{Api, Endpoints, request, tasks};
+use crate::codec::accepts;
+use crate::events::{Stream, frame};
+use crate::ids::TaskId;
+use crate::route::task_route::TaskRoute;
+use crate::store::Scope;
+use crate::task::Task;
+use crate::task::event::{OPEN, TaskEvent};
+use crate::task::view::AsyncTask;
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+const MEDIA_TYPE: &str = "text/event-stream";
+/// What a reader that comes again has had last.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+pub async fn answer(
+    api: &Api,
+    endpoints: &Endpoints,
+    task_route: &TaskRoute,
+    parts: &Parts,
+) -> Result<Response, Problem> {
+    if !accepts(request::accepted(&parts.headers), MEDIA_TYPE) {
+        return Err(Problem::new(406, format!("`Accept` does not allow what is answered here: {MEDIA_TYPE}.")));
+    }
+    let caller = Caller::of_text(api, task_route.auth.as_deref(), parts).await?;
+    let after = after(parts)?;
+    let hub = &api.0.hub;
+    if hub.is_closed() {
+        return Err(crate::runner::SubmitError::Draining.into());
+    }
+    let scope = scope(endpoints, task_route, parts)?;
+    // Looked at before the task: what happens in between is told twice rather than never.
+    let newest = hub.newest().await?;
+    let from = after.map_or(newest, |after| after.min(newest));
+    let Scope::Task(id) = &scope else {
+        let open = frame(Some(from), OPEN, &about(&scope).to_string());
+        return Ok(respond(Stream::new(hub.clone(), scope, caller.principal, from, open)));
+    };
+    let task = api.0.runner.get(id).await?.filter(|task| caller.may_read(task));
+    let task = task.ok_or_else(|| tasks::unknown(id.as_str()))?;
+    if task.invocation.sse.is_none() {
+        let text = format!("The task sends no events, because its route {} is configured without `sse`.", task.name);
+        return Err(Problem::new(404, text));
+    }
+    if after.is_some() && task.state.is_final() && hub.has_nothing_after(from, scope.clone()).await? {
+        // WHATWG HTML §9.2.3: the browser does not come again.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let open = frame(Some(from), OPEN, &written(&task));
+    let stream = Stream::new(hub.clone(), scope, caller.principal, from, open);
+    let done = TaskEvent::done(&task).filter(|_| after.is_none() && task.state.is_final());
+    Ok(respond(match done {
+        Some(done) => stream.ending(frame(Some(from), &done.name, done.data.as_str())),
+        None => stream,
+    }))
+}
+
+/// What the request wants to follow.
+fn scope(endpoints: &Endpoints, task_route: &TaskRoute, parts: &Parts) -> Result<Scope, Problem> {
+    let id_name = task_route.id_name.as_str();
+    let mut asked = request::query(&parts.uri);
+    asked.retain(|(name, _)| [id_name, "group", "route"].contains(&name.as_str()));
+    let (name, value) = match asked.as_slice() {
+        [] => return Ok(Scope::All),
+        [asked] => asked,
+        _ => {
+            let text =
+                format!("The events of one task, one group or one route: give one of `{id_name}`, `group`, `route`.");
+            return Err(Problem::new(400, text));
+        }
+    };
+    let shown: String = value.chars().take(TaskId::MAX_SHOWN).collect();
+    match name.as_str() {
+        "group" => {
+            match endpoints.followed.iter().filter_map(|(_, group)| group.as_ref()).find(|group| ***group == **value) {
+                Some(group) => Ok(Scope::Group(Arc::clone(group))),
+                None => Err(Problem::new(404, format!("No route sends events of the group `{shown}`."))),
+            }
+        }
+        "route" => match endpoints.followed.iter().find(|(route, _)| **route == **value) {
+            Some((route, _)) => Ok(Scope::Route(Arc::clone(route))),
+            None => Err(Problem::new(404, format!("There is no route named `{shown}` that sends events."))),
+        },
+        _ => Ok(Scope::Task(TaskId::parse(value).map_err(|_| tasks::unknown(value))?)),
+    }
+}
+
+/// What a reader has had: by the header field of browsers, or `after` for those that cannot set one.
+fn after(parts: &Parts) -> Result<Option<u64>, Problem> {
+    let field = parts.headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?").to_owned());
+    let query = || request::query(&parts.uri).into_iter().find(|(name, _)| name == "after").map(|(_, value)| value);
+    match field.filter(|value| !value.is_empty()).or_else(query) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            let text = "`Last-Event-ID` (or `?after=`) must be the id of an event, a whole number.";
+            Problem::new(400, text)
+        }),
+    }
+}
+
+fn about(scope: &Scope) -> Value {
+    match scope {
+        Scope::Group(group) => json!({ "Group": group }),
+        Scope::Route(route) => json!({ "Route": route }),
+        Scope::Task(_) | Scope::All => json!({}),
+    }
+}
+
+fn written(task: &Task) -> String {
+    serde_json::to_string(&AsyncTask::from(task).without_result()).unwrap_or_default()
+}
+
+fn respond(stream: Stream) -> Response {
+    let frames = stream::unfold(stream, |mut stream| async move {
+        let frame = stream.next().await?;
+        Some((Ok::<_, Infallible>(frame), stream))
+    });
+    let mut response = Body::from_stream(frames).into_response();
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx would gather it.
+    fields.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

@@ -1,0 +1,132 @@
+//! Owns the statements on events and on what running attempts have said.
+//! Must not know threads or transactions: every function runs within one that its caller has begun.
+
+use super::super::events::{EVENTS_BYTES, EVENTS_PAGE, Events, KeptEvent, Note, Scope};
+use super::tasks;
+use crate::ids::TaskId;
+use crate::task::event::{MISSED, TaskEvent};
+use crate::value::Json;
+use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, named_params};
+
+/// How many events one read of a group or route looks at: looking is short whatever is kept.
+const WINDOW: u64 = 20_000;
+
+/// From now on the task has events, and is of this group.
+pub(super) fn follow(on: &Connection, seq: i64, group: Option<&str>) -> Result<()> {
+    on.prepare_cached("INSERT INTO followed (seq, grp) VALUES (?1, ?2)")?.execute((seq, group)).map(drop)
+}
+
+/// Adds events of a task.
+pub(super) fn add(on: &Connection, id: &TaskId, events: &[TaskEvent]) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let seq = on.prepare_cached("SELECT seq FROM tasks WHERE id = ?1")?.query_row([id.as_str()], |row| row.get(0))?;
+    add_to(on, seq, events)
+}
+
+fn add_to(on: &Connection, seq: i64, events: &[TaskEvent]) -> Result<()> {
+    let mut insert = on.prepare_cached("INSERT INTO events (task, name, data) VALUES (?1, ?2, ?3)")?;
+    events.iter().try_for_each(|event| insert.execute((seq, &*event.name, event.data.as_str())).map(drop))
+}
+
+/// See [`super::super::Store::note`].
+pub(super) fn note(on: &Connection, note: &Note) -> Result<()> {
+    let is_running = "id = ?1 AND attempt = ?2 AND state = 1";
+    let (id, attempt) = (note.id.as_str(), note.attempt);
+    let seq: Option<i64> = if note.progress.is_some() || note.log.is_some() {
+        let sql = format!(
+            "UPDATE tasks SET progress = coalesce(?3, progress), log = coalesce(?4, log) WHERE {is_running} RETURNING seq"
+        );
+        let values = (id, attempt, note.progress, &note.log);
+        on.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?
+    } else {
+        let sql = format!("SELECT seq FROM tasks WHERE {is_running}");
+        on.prepare_cached(&sql)?.query_row((id, attempt), |row| row.get(0)).optional()?
+    };
+    let Some(seq) = seq else { return Ok(()) };
+    add_to(on, seq, &note.events)?;
+    note.keep.map_or(Ok(()), |keep| trim(on, seq, keep))
+}
+
+/// Keeps the newest events of a task. Where the others were, one says how many.
+fn trim(on: &Connection, task: i64, keep: u32) -> Result<()> {
+    let boundary = "SELECT seq FROM events WHERE task = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2";
+    let last: Option<i64> = on.prepare_cached(boundary)?.query_row((task, keep), |row| row.get(0)).optional()?;
+    let Some(last) = last else { return Ok(()) };
+    let count = "SELECT sum(CASE name WHEN ?3 THEN CAST(data AS INTEGER) ELSE 1 END)
+                 FROM events WHERE task = ?1 AND seq <= ?2";
+    let missed: i64 = on.prepare_cached(count)?.query_row((task, last, MISSED), |row| row.get(0))?;
+    on.prepare_cached("DELETE FROM events WHERE task = ?1 AND seq < ?2")?.execute((task, last))?;
+    let mark = "UPDATE events SET name = ?2, data = ?3 WHERE seq = ?1";
+    on.prepare_cached(mark)?.execute((last, MISSED, missed.to_string())).map(drop)
+}
+
+/// The number of the newest event there has been.
+pub(super) fn newest(on: &Connection) -> Result<u64> {
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'events'";
+    let newest: Option<i64> = on.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(newest.map_or(0, i64::unsigned_abs))
+}
+
+/// See [`super::super::Store::events`].
+pub(super) fn page(on: &Connection, after: u64, scope: &Scope) -> Result<Events> {
+    let newest = newest(on)?;
+    // The clause, what it is about, and the last event to look at.
+    let near = newest.min(after.saturating_add(WINDOW));
+    let task = "events.task = (SELECT seq FROM tasks WHERE id = :of)";
+    let (which, of, last): (&str, &str, u64) = match scope {
+        Scope::Task(id) => (task, id.as_str(), newest),
+        Scope::Group(group) => ("followed.grp = :of", group, near),
+        Scope::Route(route) => ("tasks.name = :of", route, near),
+        Scope::All => (":of = ''", "", near),
+    };
+    let sql = format!(
+        "SELECT events.seq, events.name, events.data, tasks.id, tasks.name, followed.grp, invocations.permission
+         FROM events CROSS JOIN tasks ON tasks.seq = events.task
+              CROSS JOIN followed ON followed.seq = events.task CROSS JOIN invocations ON invocations.seq = events.task
+         WHERE events.seq > :after AND events.seq <= :last AND {which} ORDER BY events.seq LIMIT :most"
+    );
+    let mut statement = on.prepare_cached(&sql)?;
+    let (from, to, most) = (number(after), number(last), EVENTS_PAGE as i64);
+    let values: &[(&str, &dyn ToSql)] = named_params! { ":after": from, ":last": to, ":of": of, ":most": most };
+    let mut rows = statement.query(values)?;
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    let mut is_cut = false;
+    while let Some(row) = rows.next()? {
+        let event = kept(row)?;
+        bytes += event.data.as_str().len();
+        events.push(event);
+        is_cut = events.len() >= EVENTS_PAGE || bytes >= EVENTS_BYTES;
+        if is_cut {
+            break;
+        }
+    }
+    let seen = events.last().filter(|_| is_cut).map_or(last.max(after), |event| event.seq);
+    Ok(Events { events, seen, more: seen < newest })
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn kept(row: &Row<'_>) -> Result<KeptEvent> {
+    let id = TaskId::parse(row.get_ref(3)?.as_str()?).map_err(|fault| tasks::damaged(3, fault))?;
+    Ok(KeptEvent {
+        seq: row.get::<_, i64>(0)?.unsigned_abs(),
+        name: row.get(1)?,
+        data: Json::parse(row.get(2)?).map_err(|fault| tasks::damaged(2, fault))?,
+        task: id,
+        route: row.get(4)?,
+        group: row.get(5)?,
+        permission: tasks::permission(row, 6)?,
+    })
+}
+
+/// Forgets the events of a task.
+pub(super) fn forget(on: &Connection, seq: i64) -> Result<()> {
+    if on.prepare_cached("DELETE FROM followed WHERE seq = ?1")?.execute([seq])? > 0 {
+        on.prepare_cached("DELETE FROM events WHERE task = ?1")?.execute([seq])?;
+    }
+    Ok(())
+}
