@@ -17,7 +17,7 @@ import time
 from browser import Browser
 
 PATIENCE = 60.0
-EVENTS = ["message", "open", "state", "progress", "log", "step", "done", "error"]
+EVENTS = ["message", "open", "state", "progress", "log", "step", "done", "missed", "error"]
 
 # The events `open` and `error` of a connection have the names of two of the server's: those are messages.
 FOLLOW = """(url, events) => {

@@ -2,7 +2,8 @@
 //! connect again by themselves, with the id of the last event.
 
 use super::{python, script};
-use crate::support::eventually;
+use crate::following::{Event, Stream, names};
+use crate::support::{Server, component, eventually};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -182,13 +183,61 @@ async fn a_browser_follows_beyond_the_end_of_a_server() {
     comes_to_the_end("", |base| Follower::browser(base, "/events")).await;
 }
 
+/// A task is followed from its submission to its end, while its server crashes and comes again.
+async fn sees_all_of_a_task(follower: impl FnOnce(&Server, &str) -> Follower) {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let phases = component("phases.wasm");
+    let routes = format!(
+        "routes:\n  - {{method: PUT, path: /p, component: {phases}, sse: {{}}, retry: {{on_lost_host: rerun}}}}\n"
+    );
+    let mut server = Server::start_in(Arc::clone(&folder), &routes).await;
+    let listen = server.base.trim_start_matches("http://").to_owned();
+    // The first attempt does not end before the crash, however long a browser takes to start.
+    let input = json!({"steps": 8, "pause_ms": 50, "seconds": 600});
+    let id = server.put(202, "/p", input).await.id();
+    let path = format!("/events?taskId={id}&after=0");
+    let mut follower = follower(&server, &path);
+    follower
+        .until("the last step", |line| line["data"].as_str().is_some_and(|data| data == r#"{"of":8,"step":8}"#))
+        .await;
+    server.kill();
+    follower.until("the loss", |line| line["type"] == "(lost)").await;
+    let head = format!("server: {{listen: \"{listen}\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\n");
+    let server = Server::start_with(folder, &head, &routes).await;
+    follower
+        .until("the second attempt", |line| line["data"].as_str().is_some_and(|data| data.contains("\"Attempt\":2")))
+        .await;
+    server.delete(200, &format!("/tasks/{id}")).await;
+    let seen: Vec<Event> =
+        events(&follower.ended().await).iter().map(parsed).filter(|event| event.name != "open").collect();
+    let kept = Stream::open(&server, &path, None).await.rest().await;
+    assert_eq!(seen, kept[1..], "{:?}", names(&seen));
+    assert_eq!(names(&seen).last(), Some(&"done"));
+}
+
+fn parsed(line: &Value) -> Event {
+    let text = |member: &str| line[member].as_str().expect("a text");
+    Event {
+        id: text("id").parse().expect("a number"),
+        name: text("type").to_owned(),
+        data: serde_json::from_str(text("data")).expect("JSON"),
+    }
+}
+
+#[tokio::test]
+async fn httpx_sse_sees_all_of_a_task() {
+    sees_all_of_a_task(|server, path| Follower::python(&format!("{}{path}", server.base), &[])).await;
+}
+
+#[tokio::test]
+async fn a_browser_sees_all_of_a_task() {
+    sees_all_of_a_task(|server, path| Follower::browser(&server.base, path)).await;
+}
+
 #[tokio::test]
 async fn a_refusal_is_told() {
-    let server = crate::support::Server::start(&format!(
-        "routes:\n  - {{method: PUT, path: /m, component: {}}}\n",
-        crate::support::component("hello.wasm")
-    ))
-    .await;
+    let routes = format!("routes:\n  - {{method: PUT, path: /m, component: {}}}\n", component("hello.wasm"));
+    let server = Server::start(&routes).await;
     let seen = Follower::python(&format!("{}/nothing", server.base), &[]).ended().await;
     assert_eq!(seen, [json!({"type": "(refused)", "status": 404})]);
     let seen = Follower::browser(&server.base, "/nothing").ended().await;
