@@ -1,5 +1,7 @@
-//! What tools of others say: schemathesis, openapi-spec-validator, a generated client, a browser.
+//! What tools of others say: schemathesis, openapi-spec-validator, a generated client, a browser, followers of events.
 //! `tests/tools/install` installs them; `tests/run` calls it.
+
+mod followers;
 
 use crate::support::{Server, component, hash};
 use serde_json::Value;
@@ -9,12 +11,12 @@ use std::process::{Command, Stdio};
 /// How schemathesis asks.
 const SCHEMATHESIS: &str = include_str!("tools/schemathesis.toml");
 
-fn script(name: &str) -> PathBuf {
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tools").join(name)
 }
 
 /// Python in the tools' virtualenv.
-fn python() -> Command {
+pub fn python() -> Command {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin/python");
     assert!(program.exists(), "{} is missing: run tests/tools/install TARGET/tools", program.display());
     let mut command = Command::new(program);
