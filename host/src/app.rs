@@ -8,6 +8,7 @@ use self::connections::{Bounded, connection_limit};
 use self::tls::Certificate;
 use crate::api::{self, Api, Documentation, Endpoints};
 use crate::auth::{AuthError, Authenticator};
+use crate::callback::{self, Callbacks};
 use crate::clock::SystemClock;
 use crate::config::{Config, OpenApi};
 use crate::metrics::Metrics;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -68,6 +70,9 @@ pub enum AppError {
     /// Authentication cannot be had as configured.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// There can be no client for callbacks.
+    #[error("callbacks cannot be sent: {0}")]
+    Callbacks(String),
     /// The server broke.
     #[error("the server broke: {0}")]
     Serve(std::io::Error),
@@ -104,6 +109,7 @@ pub struct App {
     api: Api,
     listener: TcpListener,
     authenticator: Authenticator,
+    callbacks: Callbacks,
     certificate: Option<Certificate>,
     connections: u32,
     grace: Duration,
@@ -198,6 +204,16 @@ impl App {
             retention_failed: config.store.retention_failed,
             metrics: Arc::clone(&metrics),
         });
+        let callbacks = Callbacks::new(callback::Options {
+            store: Arc::clone(&store),
+            clock: Arc::new(SystemClock),
+            guard: Arc::new(config.callbacks.guard.clone()),
+            keys: config.callbacks.keys.clone(),
+            schedule: config.callbacks.schedule.clone(),
+            timeout: config.callbacks.timeout,
+            metrics: Arc::clone(&metrics),
+        });
+        let callbacks = callbacks.map_err(AppError::Callbacks)?;
         let endpoints = endpoints(&config, &loaded)?;
         let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock), &metrics)?;
         config.routes.iter().for_each(|route| runner.open(route));
@@ -211,12 +227,25 @@ impl App {
             cors: server.cors,
             rate_limit: server.rate_limit,
             admin: config.admin,
+            callbacks: callbacks.clone(),
             metrics: Arc::clone(&metrics),
         };
         let api = Api::new(options, runner.clone(), authenticator.clone(), endpoints);
         let (grace, connections) = (server.shutdown_grace, server.connections);
         let _engine = engine;
-        Ok(Self { runner, store, api, authenticator, listener, certificate, connections, grace, metrics, _engine })
+        Ok(Self {
+            runner,
+            store,
+            api,
+            authenticator,
+            callbacks,
+            listener,
+            certificate,
+            connections,
+            grace,
+            metrics,
+            _engine,
+        })
     }
 
     /// The address that it listens at.
@@ -246,6 +275,8 @@ impl App {
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
+        let callbacks_over = CancellationToken::new();
+        let delivering = tokio::spawn(self.callbacks.deliver(callbacks_over.clone()));
         let refreshing = tokio::spawn(self.authenticator.refresh());
         let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
@@ -278,6 +309,9 @@ impl App {
             None => serving.await,
         };
         drop(sweeping.await);
+        // The last ends are told too, if that takes no time.
+        callbacks_over.cancel();
+        drop(delivering.await);
         [Some(refreshing), watching].into_iter().flatten().for_each(|endless| endless.abort());
         self.store.close().await;
         tracing::info!("shut down");
@@ -324,7 +358,8 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute], ope
     }));
     lines.extend(task_routes.iter().flat_map(|task_route| {
         let method = task_route.operation.methods().first().copied().unwrap_or_default();
-        let patterns = task_route.patterns().into_iter().chain(task_route.log_pattern());
+        let beside = [task_route.log_pattern(), task_route.callbacks_pattern()].into_iter().flatten();
+        let patterns = task_route.patterns().into_iter().chain(beside);
         patterns.map(move |pattern| format!("  {method:<6} {pattern}"))
     }));
     lines.extend(openapi.path.iter().map(|path| format!("  {:<6} {path}", "GET")));

@@ -2,6 +2,7 @@
 //! Must not know who stores it, who runs it, or how a client sees it.
 
 pub mod access;
+pub mod callback;
 pub mod ending;
 pub mod log;
 pub mod progress;
@@ -15,6 +16,7 @@ use crate::principal::Principal;
 use crate::trace::TraceParent;
 use crate::value::Json;
 use access::Permission;
+use callback::{Callback, Progress};
 use ending::Outcome;
 use serde::{Deserialize, Serialize};
 use state::{Event, IllegalTransition, State};
@@ -48,6 +50,9 @@ pub struct Invocation {
     /// The span that the task's runs are children of: the client's, or else that of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+    /// Whom to call when the task has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Box<Callback>>,
 }
 
 /// One asynchronous task. Its states change only through [`Task::start`] and [`Task::end`].
@@ -83,6 +88,8 @@ pub struct Task {
     pub result: Option<Json>,
     /// Why it did not complete.
     pub error: Option<Arc<str>>,
+    /// How far the delivery of its callback has come; `None` before its end, and without a callback.
+    pub delivery: Option<Progress>,
     /// What it runs on.
     pub invocation: Arc<Invocation>,
 }
@@ -134,6 +141,7 @@ impl Task {
             progress: None,
             result: None,
             error: None,
+            delivery: None,
             invocation,
         }
     }
@@ -167,6 +175,7 @@ impl Task {
         self.result.clone_from(&ending.result);
         self.error.clone_from(&ending.error);
         self.progress = ending.progress;
+        self.delivery = self.invocation.callback.as_ref().map(|_| Progress::FIRST);
         Ok(())
     }
 
@@ -188,6 +197,10 @@ impl Task {
             ),
             (self.progress == Some(100.0) && self.state != State::Completed, "100 per cent is Completed only"),
             (self.state == State::Completed && self.result.is_none(), "a completed task has a result"),
+            (
+                self.delivery.is_some() != (ended && self.invocation.callback.is_some()),
+                "a delivery belongs to the end of a task with a callback",
+            ),
         ];
         match broken.iter().find(|(is_broken, _)| *is_broken) {
             Some((_, rule)) => Err(format!("task {}: {rule}: {self:?}", self.id)),

@@ -61,6 +61,7 @@ fn route(name: &str) -> Arc<Route> {
         auth: None,
         access: Default::default(),
         permission: Default::default(),
+        callback: None,
         summary: None,
         tags: Vec::new(),
     })
@@ -91,6 +92,7 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
             request,
             user: None,
             traceparent: None,
+            callback: None,
         }),
         cancel: Arc::new(Cancel::default()),
         sink: Arc::new(Nobody),

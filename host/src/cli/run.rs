@@ -140,6 +140,7 @@ fn route(arguments: &Arguments) -> Route {
         auth: None,
         access: Allowed::default(),
         permission: Permission::default(),
+        callback: None,
         summary: None,
         tags: Vec::new(),
     }
@@ -157,7 +158,13 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
         task: IdScheme::Uuid.generate(),
         attempt: 1,
         route: Arc::clone(route),
-        invocation: Arc::new(Invocation { input: arguments.input.clone(), request, user: None, traceparent: None }),
+        invocation: Arc::new(Invocation {
+            input: arguments.input.clone(),
+            request,
+            user: None,
+            traceparent: None,
+            callback: None,
+        }),
         cancel: Arc::new(Cancel::default()),
         sink,
         variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),

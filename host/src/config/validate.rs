@@ -2,6 +2,7 @@
 //! Must not know how values are written.
 
 mod auth;
+mod callback;
 
 use self::auth::{Names, allowed};
 use super::endpoints;
@@ -14,6 +15,7 @@ use super::reader::At;
 use super::values::{NONE, is_node_name_char};
 use super::{Admin, Config, OpenApi, RateLimit, Server, Store, StoreUrl};
 use crate::api::openapi::{Info, SchemaNames};
+use crate::callback::Guard;
 use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::route::task_route::TaskRoute;
@@ -54,7 +56,9 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
     };
     let admin = rules.admin(raw.admin, &names);
     rules.check_listener(&raw.server, rules.open(&raw.routes, &task_routes, admin.as_ref(), &names));
-    let routes = raw.routes.into_iter().map(|route| rules.route(route, raw.variables.as_deref(), &names).map(Arc::new));
+    let callbacks = rules.callbacks(raw.callbacks);
+    let seen = Seen { variables: raw.variables.as_deref(), names: &names, guard: &callbacks.guard };
+    let routes = raw.routes.into_iter().map(|route| rules.route(route, &seen).map(Arc::new));
     // A route that is missing here was reported.
     let routes = routes.flatten().collect();
     Config {
@@ -67,7 +71,15 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
         auth: rules.auth(raw.auth, &names),
         admin,
         openapi,
+        callbacks,
     }
+}
+
+/// What routes are checked against.
+struct Seen<'a> {
+    variables: Option<&'a [(String, Json)]>,
+    names: &'a Names,
+    guard: &'a Guard,
 }
 
 /// What nobody is asked at who they are, in words; and whether that is everything.
@@ -184,17 +196,18 @@ impl Rules<'_> {
         }
     }
 
-    fn route(&self, raw: RawRoute, variables: Option<&[(String, Json)]>, names: &Names) -> Option<Route> {
+    fn route(&self, raw: RawRoute, seen: &Seen<'_>) -> Option<Route> {
         let component = raw.component.map(|file| self.file("component", &file));
         let id = match raw.id {
             None => IdRule::Scheme(IdScheme::default()),
             Some(RawId::Scheme(scheme)) => IdRule::Scheme(scheme),
             Some(RawId::Component(file)) => IdRule::Component(self.file("component", &file)),
         };
-        let variables = variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
+        let variables = seen.variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
         let pool = self.pool(&raw.pool);
-        let (auth, access) = self.caller(raw.caller, names);
+        let (auth, access) = self.caller(raw.caller, seen.names);
         let (method, path) = (raw.method?.value, raw.path?.value);
+        let callback = raw.callback.and_then(|raw| self.callback(raw, &path, seen.guard));
         Some(Route {
             name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
             method: method.into(),
@@ -215,6 +228,7 @@ impl Rules<'_> {
             auth,
             access,
             permission: Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) },
+            callback,
             summary: raw.summary.map(|at| at.value),
             tags: values_of(raw.tags),
         })

@@ -2,6 +2,7 @@
 //! Must not know which database is behind it.
 
 pub(super) mod model;
+pub(super) mod outbox;
 pub(super) mod search;
 pub(super) mod submissions;
 pub(super) mod tasks;
@@ -30,6 +31,9 @@ macro_rules! suite {
                 removed_tasks_are_not_found],
             submissions: [a_repetition_is_the_same_task, scopes_are_apart, many_at_once_are_one_task,
                 a_submission_goes_with_its_task, a_taken_id_keeps_nothing],
+            outbox: [a_delivery_enters_with_every_end, attempts_are_noted_once, a_list_of_attempts_is_bounded,
+                due_deliveries_come_in_order, what_is_over_can_be_sent_again,
+                a_task_stays_as_long_as_its_callback_is_due],
             model: [any_history_agrees_with_the_state_machine],
             variables: [versions_count_from_one, a_conflict_names_the_stored_version, concurrent_increments_add_up,
                 initial_values_never_overwrite, initial_values_are_written_all_or_none, limits_are_named]);
@@ -71,7 +75,8 @@ fn new_task() -> Task {
         query: Vec::new(),
         headers: vec![("accept".into(), "application/json".into())],
     };
-    let invocation = Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None, traceparent: None };
+    let invocation =
+        Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None, traceparent: None, callback: None };
     Task::new(new_id(), "__Put_orders_{id}__".into(), at(1_000), Arc::new(invocation))
 }
 

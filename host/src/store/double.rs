@@ -1,6 +1,8 @@
 //! Owns the store that tests of other modules use: in memory, without threads, with failures on demand.
 //! Must not be kinder than a real one: it passes the same conformance suite.
 
+mod outbox;
+
 use super::search::page_of;
 use super::{Answer, Claim, MAX_VARIABLES, PURGE_BATCH, Store, StoreError, check_variable, too_many_variables};
 use super::{Page, Search, Submission, Submitted};
@@ -15,6 +17,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What can be made to fail or to hang.
@@ -57,6 +60,7 @@ pub struct Double {
     contents: Mutex<Contents>,
     script: Mutex<Script>,
     hook: Mutex<Option<Arc<Hook>>>,
+    news: Arc<Notify>,
 }
 
 /// User, route and key of a submission.
@@ -67,6 +71,7 @@ struct Contents {
     tasks: HashMap<TaskId, Kept>,
     variables: BTreeMap<String, Versioned>,
     submissions: HashMap<Key, ([u8; 32], TaskId)>,
+    deliveries: outbox::Deliveries,
     inserted: u64,
     writes: Vec<Write>,
     closed: bool,
@@ -298,6 +303,7 @@ impl Contents {
             && self.change(Operation::Finish, id, attempt, |task| task.end(ending).is_ok());
         if let Some(kept) = self.tasks.get_mut(id).filter(|_| ends) {
             kept.log.clone_from(&ending.log);
+            self.deliveries.entered(&kept.task);
         }
         ends
     }
@@ -312,11 +318,12 @@ impl Contents {
     fn purge(&mut self, completed_before: Timestamp, others_before: Timestamp) -> u32 {
         let old = |task: &Task| {
             let before = if task.state == State::Completed { completed_before } else { others_before };
-            task.completed.is_some_and(|completed| completed < before)
+            task.completed.is_some_and(|completed| completed < before) && !self.deliveries.is_due(&task.id)
         };
         let old: Vec<Task> = self.in_order(old).into_iter().take(PURGE_BATCH as usize).collect();
         for task in &old {
             self.tasks.remove(&task.id);
+            self.deliveries.forget(&task.id);
         }
         u32::try_from(old.len()).expect("few")
     }
@@ -403,7 +410,9 @@ impl Store for Double {
 
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
         let (id, ending) = (id.clone(), ending.clone());
-        self.write(Operation::Finish, id.clone(), move |contents| Ok(contents.finish(&id, attempt, &ending)))
+        let finished =
+            self.write(Operation::Finish, id.clone(), move |contents| Ok(contents.finish(&id, attempt, &ending)));
+        Box::pin(async move { finished.await.inspect(|_| self.news.notify_one()) })
     }
 
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {

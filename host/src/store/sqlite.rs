@@ -3,8 +3,10 @@
 
 mod cursor;
 mod file;
+mod outbox;
 mod plan;
 mod port;
+mod purge;
 mod reader;
 mod readers;
 mod schema;
@@ -29,6 +31,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use tasks::New;
+use tokio::sync::Notify;
 use writer::Counters;
 
 /// Tasks and variables in one SQLite database that belongs to this process alone.
@@ -41,6 +44,8 @@ pub struct SqliteStore {
     searcher: Option<Port>,
     writer: Port,
     counters: Counters,
+    /// See [`super::Outbox::news`].
+    news: Arc<Notify>,
 }
 
 impl SqliteStore {
@@ -59,7 +64,7 @@ impl SqliteStore {
         let file::Opened { connection, path, lock } = file::open(path)?;
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
-        Ok(Self { readers, searcher, writer, counters })
+        Ok(Self { readers, searcher, writer, counters, news: Arc::default() })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -67,7 +72,7 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        Ok(Self { readers: None, searcher: None, writer, counters })
+        Ok(Self { readers: None, searcher: None, writer, counters, news: Arc::default() })
     }
 
     /// How many transactions its metrics have counted.
@@ -120,7 +125,18 @@ impl Store for SqliteStore {
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
         let (id, ending) = (id.clone(), ending.clone());
         let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
-        self.writer.ask(bytes, move |on| tasks::finish(on, &id, attempt, &ending))
+        // The callback is due from the same commit on.
+        let finished = self.writer.ask(bytes, move |on| {
+            let ended = tasks::finish(on, &id, attempt, &ending)?;
+            Ok((ended, ended && outbox::enter(on, &id, ending.at)?))
+        });
+        Box::pin(async move {
+            let (ended, entered) = finished.await?;
+            if entered {
+                self.news.notify_one();
+            }
+            Ok(ended)
+        })
     }
 
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {
@@ -148,7 +164,19 @@ impl Store for SqliteStore {
     }
 
     fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32> {
-        self.writer.ask(0, move |on| tasks::purge(on, completed_before, others_before))
+        Box::pin(async move {
+            let mut from = Some(purge::From::START);
+            // Whoever writes gets its turn between two slices.
+            while let Some(next) = from {
+                let slice = move |on: &Connection| purge::slice(on, completed_before, others_before, next);
+                let (removed, rest) = self.writer.ask(0, slice).await?;
+                if removed > 0 {
+                    return Ok(removed);
+                }
+                from = rest;
+            }
+            Ok(0)
+        })
     }
 
     fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()> {

@@ -76,6 +76,7 @@ pub fn route() -> Route {
         auth: None,
         access: Default::default(),
         permission: Default::default(),
+        callback: None,
         summary: None,
         tags: Vec::new(),
     }
@@ -102,7 +103,7 @@ pub fn invocation() -> Arc<Invocation> {
         query: Vec::new(),
         headers: Vec::new(),
     };
-    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None })
+    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None, callback: None })
 }
 
 impl World {

@@ -5,6 +5,7 @@ use super::field::Field;
 use crate::clock::Timestamp;
 use crate::task::Task;
 use crate::task::state::State;
+use crate::task::view::CallbackSettings;
 use serde::Deserialize;
 use std::cmp::Ordering;
 use std::fmt;
@@ -72,8 +73,15 @@ pub fn with<T>(field: Field, task: &Task, log: &str, take: impl FnOnce(&Fact<'_>
         Field::ExpireTime => date(task.expires),
         Field::State => Fact::State(task.state),
         Field::Error => text(task.error.as_deref()),
-        // Tasks have neither callbacks nor event groups yet.
-        Field::CallbackSettings | Field::SseGroup => Fact::Lacking,
+        Field::CallbackSettings => match task.invocation.callback.as_deref() {
+            Some(callback) => {
+                output = serde_json::to_string(&CallbackSettings::from(callback)).unwrap_or_default();
+                Fact::Text(&output)
+            }
+            None => Fact::Lacking,
+        },
+        // Tasks have no event groups yet.
+        Field::SseGroup => Fact::Lacking,
         Field::EnableSse => Fact::Boolean(false),
         Field::Cancellable => Fact::Boolean(task.cancellable),
         Field::Timeout => Fact::Number(timeout(task.created, task.expires)),
