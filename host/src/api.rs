@@ -1,6 +1,7 @@
 //! Owns the HTTP surface: which request goes where. Must not know SQL or wasmtime.
 
 mod body;
+mod callbacks;
 mod caller;
 mod docs;
 mod edge;
@@ -23,6 +24,7 @@ pub use edge::Admin;
 pub use rate::RateLimit;
 
 use crate::auth::Authenticator;
+use crate::callback::Callbacks;
 use crate::events::Hub;
 use crate::metrics::Metrics;
 use crate::route::Route;
@@ -58,6 +60,8 @@ pub struct Options {
     pub rate_limit: Option<RateLimit>,
     /// Who may use the management endpoints; `None`: whoever is on this machine.
     pub admin: Option<Admin>,
+    /// Whom tasks' ends are told.
+    pub callbacks: Callbacks,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -91,6 +95,7 @@ enum Endpoint {
     Invoke(Arc<LoadedRoute>),
     Task(TaskRoute),
     Log(TaskRoute),
+    Callbacks(TaskRoute),
     Document,
     Page,
 }
@@ -118,6 +123,11 @@ impl Endpoints {
         }
         for (task_route, pattern) in task_routes.iter().filter_map(|route| Some((route, route.log_pattern()?))) {
             table.insert("GET", &pattern, Endpoint::Log(task_route.clone()))?;
+        }
+        for (task_route, pattern) in task_routes.iter().filter_map(|route| Some((route, route.callbacks_pattern()?))) {
+            for method in TaskRoute::CALLBACKS_METHODS {
+                table.insert(method, &pattern, Endpoint::Callbacks(task_route.clone()))?;
+            }
         }
         if let Some(path) = &documentation.path {
             table.insert("GET", path, Endpoint::Document)?;
@@ -243,6 +253,9 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         }
         Found::Endpoint(Endpoint::Log(task_route), parameters) => {
             logs::answer(&api, task_route, &parameters, &parts).await
+        }
+        Found::Endpoint(Endpoint::Callbacks(task_route), parameters) => {
+            callbacks::answer(&api, task_route, &parameters, &parts).await
         }
         Found::Endpoint(Endpoint::Document, _) => endpoints.documents.answer_document(&api, &parts).await,
         Found::Endpoint(Endpoint::Page, _) => endpoints.documents.answer_page(&api, &parts).await,

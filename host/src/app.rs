@@ -8,6 +8,7 @@ use self::connections::{Bounded, connection_limit};
 use self::tls::Certificate;
 use crate::api::{self, Api, Documentation, Endpoints};
 use crate::auth::{AuthError, Authenticator};
+use crate::callback::{self, Callbacks};
 use crate::clock::SystemClock;
 use crate::config::{Config, OpenApi};
 use crate::events::{self, Hub};
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -69,6 +71,9 @@ pub enum AppError {
     /// Authentication cannot be had as configured.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// There can be no client for callbacks.
+    #[error("callbacks cannot be sent: {0}")]
+    Callbacks(String),
     /// The server broke.
     #[error("the server broke: {0}")]
     Serve(std::io::Error),
@@ -106,6 +111,7 @@ pub struct App {
     api: Api,
     listener: TcpListener,
     authenticator: Authenticator,
+    callbacks: Callbacks,
     certificate: Option<Certificate>,
     connections: u32,
     grace: Duration,
@@ -201,6 +207,16 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let hub = Hub::new(events::Options { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
+        let callbacks = Callbacks::new(callback::Options {
+            store: Arc::clone(&store),
+            clock: Arc::new(SystemClock),
+            guard: Arc::new(config.callbacks.guard.clone()),
+            keys: config.callbacks.keys.clone(),
+            schedule: config.callbacks.schedule.clone(),
+            timeout: config.callbacks.timeout,
+            metrics: Arc::clone(&metrics),
+        });
+        let callbacks = callbacks.map_err(AppError::Callbacks)?;
         let endpoints = endpoints(&config, &loaded)?;
         let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock), &metrics)?;
         config.routes.iter().for_each(|route| runner.open(route));
@@ -214,12 +230,26 @@ impl App {
             cors: server.cors,
             rate_limit: server.rate_limit,
             admin: config.admin,
+            callbacks: callbacks.clone(),
             metrics: Arc::clone(&metrics),
         };
         let api = Api::new(options, runner.clone(), hub.clone(), authenticator.clone(), endpoints);
         let (grace, connections) = (server.shutdown_grace, server.connections);
         let _engine = engine;
-        Ok(Self { runner, hub, store, api, authenticator, listener, certificate, connections, grace, metrics, _engine })
+        Ok(Self {
+            runner,
+            hub,
+            store,
+            api,
+            authenticator,
+            callbacks,
+            listener,
+            certificate,
+            connections,
+            grace,
+            metrics,
+            _engine,
+        })
     }
 
     /// The address that it listens at.
@@ -250,6 +280,8 @@ impl App {
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
         let (pumping, telling) = (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
+        let callbacks_over = CancellationToken::new();
+        let delivering = tokio::spawn(self.callbacks.deliver(callbacks_over.clone()));
         let refreshing = tokio::spawn(self.authenticator.refresh());
         let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
@@ -285,6 +317,9 @@ impl App {
             None => serving.await,
         };
         drop(sweeping.await);
+        // The last ends are told too, if that takes no time.
+        callbacks_over.cancel();
+        drop(delivering.await);
         [Some(refreshing), watching].into_iter().flatten().for_each(|endless| endless.abort());
         self.store.close().await;
         tracing::info!("shut down");
@@ -331,7 +366,8 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute], ope
     }));
     lines.extend(task_routes.iter().flat_map(|task_route| {
         let method = task_route.operation.methods().first().copied().unwrap_or_default();
-        let patterns = task_route.patterns().into_iter().chain(task_route.log_pattern());
+        let beside = [task_route.log_pattern(), task_route.callbacks_pattern()].into_iter().flatten();
+        let patterns = task_route.patterns().into_iter().chain(beside);
         patterns.map(move |pattern| format!("  {method:<6} {pattern}"))
     }));
     lines.extend(openapi.path.iter().map(|path| format!("  {:<6} {path}", "GET")));

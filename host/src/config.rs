@@ -31,6 +31,7 @@ use crate::api::openapi::{Info, SchemaNames};
 use crate::api::page_patterns;
 pub use crate::api::{Admin, RateLimit};
 use crate::auth;
+use crate::callback::{Guard, Schedule, SigningKey};
 use crate::route::Route;
 use crate::route::task_route::TaskRoute;
 use crate::value::Json;
@@ -67,6 +68,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// The documentation.
     pub openapi: OpenApi,
+    /// How tasks' ends are told.
+    pub callbacks: Callbacks,
 }
 
 /// `openapi:`
@@ -91,6 +94,19 @@ impl OpenApi {
         let page = self.ui.iter().flat_map(|path| page_patterns(path));
         self.path.iter().cloned().chain(page).collect()
     }
+}
+
+/// `callbacks:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Callbacks {
+    /// Who may be called.
+    pub guard: Guard,
+    /// What signs, newest first.
+    pub keys: Vec<SigningKey>,
+    /// When a failed attempt is made again.
+    pub schedule: Schedule,
+    /// The longest time of an attempt.
+    pub timeout: Duration,
 }
 
 /// `server:`

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod codec;

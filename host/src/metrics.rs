@@ -1,10 +1,12 @@
 //! Owns what the server counts and measures of itself, and its text for `/-/metrics`.
 //! Must not know who counts. A handle costs an atomic or two an event; handles are looked up once and kept.
 
+mod callback;
 mod histogram;
 mod http;
 mod route;
 
+pub use callback::CallbackMetrics;
 pub use histogram::Histogram;
 pub use http::HttpMetrics;
 pub use route::{Refused, RouteMetrics};
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// Callers who were not let in.
     pub auth: AuthMetrics,
+    /// Attempts to send callbacks.
+    pub callbacks: CallbackMetrics,
     /// Client connections that are open.
     pub connections: Gauge,
     /// Server-sent events.
@@ -94,7 +98,8 @@ impl Default for Metrics {
         let http = HttpMetrics::new(&mut registry);
         let auth = AuthMetrics::new(&mut registry);
         let events = EventMetrics::new(&mut registry);
-        Self { registry, routes, store_batch, store_commit, instantiate, http, auth, connections, events }
+        let callbacks = CallbackMetrics::new(&mut registry);
+        Self { registry, routes, store_batch, store_commit, instantiate, http, auth, callbacks, connections, events }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Owns what a route is after validation, and the table that finds one for a request.
 //! Must not know the configuration's syntax, HTTP servers or guests.
 
+pub mod callback;
+pub mod expression;
 pub mod table;
 pub mod task_route;
 
@@ -9,6 +11,7 @@ use crate::ids::IdScheme;
 use crate::task::access::{Allowed, Permission};
 use crate::task::log::LogRules;
 use crate::value::Json;
+use callback::CallbackRule;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +156,8 @@ pub struct Route {
     pub access: Allowed,
     /// Who may read and stop its tasks, beside each task's owner.
     pub permission: Permission,
+    /// Whom to call when a task has ended.
+    pub callback: Option<CallbackRule>,
     /// What it does, in a line, for the documentation; its component may say it too.
     pub summary: Option<String>,
     /// The headings under which the documentation has it.

@@ -2,6 +2,7 @@
 //! Must not know who runs tasks or how clients see them; SQL stays in the modules below.
 
 pub mod events;
+pub mod outbox;
 pub mod search;
 pub mod sqlite;
 
@@ -19,6 +20,7 @@ use crate::task::{Ending, Invocation, Task};
 use crate::value::Json;
 pub use events::{Events, KeptEvent, Note, Scope};
 use futures_util::future::BoxFuture;
+pub use outbox::Outbox;
 pub use search::{Page, Reader, Search};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -106,7 +108,7 @@ pub const MAX_VARIABLES: u32 = 10_000;
 
 /// Durable storage of tasks and shared variables. An answer means: it is on disk.
 /// Every write of a running attempt is fenced by its number: a host that lost a task cannot end it.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Outbox + Send + Sync + 'static {
     /// Stores a new task (state NotStarted, attempt 0), with an event that says so if its route sends events.
     fn insert(&self, task: &Task) -> Answer<'_, ()>;
     /// Stores a new task unless its submission is known, in one step: of many at once with the same key, one is stored.
@@ -136,7 +138,8 @@ pub trait Store: Send + Sync + 'static {
     fn search(&self, search: Search) -> Answer<'_, Page>;
     /// Every task that has not ended, in the order in which they were inserted.
     fn open_tasks(&self) -> Answer<'_, Vec<Task>>;
-    /// Removes up to [`PURGE_BATCH`] tasks that ended before these moments: Completed ones by the first, others by the second. Answers how many;
+    /// Removes up to [`PURGE_BATCH`] tasks that ended before these moments: Completed ones by the first, others by the second. A task whose
+    /// callback is due stays. Answers how many;
     /// fewer than that may mean that they were large: only 0 says that nothing is left.
     fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32>;
     /// Writes those variables that do not exist yet, all or none.

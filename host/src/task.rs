@@ -2,6 +2,7 @@
 //! Must not know who stores it, who runs it, or how a client sees it.
 
 pub mod access;
+pub mod callback;
 pub mod ending;
 pub mod event;
 pub mod log;
@@ -16,6 +17,7 @@ use crate::principal::Principal;
 use crate::trace::TraceParent;
 use crate::value::Json;
 use access::Permission;
+use callback::{Callback, Progress};
 use ending::Outcome;
 use event::TaskEvent;
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,9 @@ pub struct Invocation {
     /// How it can be followed; `None`: its route sends no events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sse: Option<Sse>,
+    /// Whom to call when the task has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Box<Callback>>,
 }
 
 /// How a task can be followed by server-sent events.
@@ -101,6 +106,8 @@ pub struct Task {
     pub result: Option<Json>,
     /// Why it did not complete.
     pub error: Option<Arc<str>>,
+    /// How far the delivery of its callback has come; `None` before its end, and without a callback.
+    pub delivery: Option<Progress>,
     /// What it runs on.
     pub invocation: Arc<Invocation>,
 }
@@ -167,6 +174,7 @@ impl Task {
             progress: None,
             result: None,
             error: None,
+            delivery: None,
             invocation,
         }
     }
@@ -200,6 +208,7 @@ impl Task {
         self.result.clone_from(&ending.result);
         self.error.clone_from(&ending.error);
         self.progress = ending.progress;
+        self.delivery = self.invocation.callback.as_ref().map(|_| Progress::FIRST);
         Ok(())
     }
 
@@ -221,6 +230,10 @@ impl Task {
             ),
             (self.progress == Some(100.0) && self.state != State::Completed, "100 per cent is Completed only"),
             (self.state == State::Completed && self.result.is_none(), "a completed task has a result"),
+            (
+                self.delivery.is_some() != (ended && self.invocation.callback.is_some()),
+                "a delivery belongs to the end of a task with a callback",
+            ),
         ];
         match broken.iter().find(|(is_broken, _)| *is_broken) {
             Some((_, rule)) => Err(format!("task {}: {rule}: {self:?}", self.id)),

@@ -66,6 +66,7 @@ fn route(name: &str) -> Arc<Route> {
         auth: None,
         access: Default::default(),
         permission: Default::default(),
+        callback: None,
         summary: None,
         tags: Vec::new(),
     })
@@ -97,6 +98,7 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
             user: None,
             traceparent: None,
             sse: None,
+            callback: None,
         }),
         cancel: Arc::new(Cancel::default()),
         sink: Arc::new(Nobody),

@@ -2,7 +2,7 @@
 //! shows it. Must not know what stands in either.
 
 use super::caller::Caller;
-use super::openapi::{self, Info, Input, RouteDoc, SchemaNames};
+use super::openapi::{self, CallbackDoc, Info, Input, RouteDoc, SchemaNames};
 use super::problem::Problem;
 use super::ui::Docs;
 use super::{Api, etag, tasks};
@@ -65,7 +65,7 @@ impl Documents {
         let route = |loaded: &Arc<LoadedRoute>| RouteDoc {
             route: Arc::clone(&loaded.route),
             description: loaded.description.clone(),
-            callback: None,
+            callback: loaded.route.callback.as_ref().map(CallbackDoc::from),
         };
         let routes = routes.iter().map(route).collect();
         let input = Input { info, servers, routes, task_routes: task_routes.to_vec(), auth, schema_names };

@@ -47,8 +47,12 @@ pub async fn invoke(
     let seen = request::for_guests(&base, method, &parts.uri, headers, path_parameters, &api.0.authenticator);
     // Kept though nobody exports spans here: whoever the task calls may.
     let traceparent = request::traceparent(headers).or_else(|| TraceParent::of(&tracing::Span::current()));
-    let sse = super::sse(endpoints, &base, route);
-    let invocation = Arc::new(Invocation { input, request: seen, user: caller.principal, traceparent, sse });
+    let callback = match &route.callback {
+        Some(rule) => options.callbacks.resolve(rule, &seen, &input)?.map(Box::new),
+        None => None,
+    };
+    let (sse, user) = (super::sse(endpoints, &base, route), caller.principal);
+    let invocation = Arc::new(Invocation { input, request: seen, user, traceparent, sse, callback });
     let mut task = api.0.runner.submit(loaded, invocation, key).await?;
     let location = api.location(endpoints, &base, task.id.as_str());
     let wait = request::wait_preference(&parts.headers);

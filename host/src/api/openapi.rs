@@ -16,6 +16,7 @@ mod tests;
 use crate::auth::Settings;
 use crate::codec::Format;
 use crate::route::Route;
+use crate::route::callback::CallbackRule;
 use crate::route::task_route::TaskRoute;
 use crate::schema::Description;
 use names::Names;
@@ -95,6 +96,19 @@ pub struct CallbackDoc {
     pub event: String,
     /// Whether the body holds the result.
     pub send_result: bool,
+}
+
+impl From<&CallbackRule> for CallbackDoc {
+    fn from(rule: &CallbackRule) -> Self {
+        Self {
+            url: rule.url.without_literal_query(),
+            // An expression may stand for any of them.
+            method: if rule.method.is_literal() { rule.method.written().to_owned() } else { "POST".to_owned() },
+            content_type: rule.content_type.media_type().to_owned(),
+            event: rule.event.clone(),
+            send_result: rule.send_result,
+        }
+    }
 }
 
 /// The document. It depends on nothing but the input, so that it can be cached.

@@ -3,6 +3,8 @@
 
 use super::request;
 use crate::auth::{Refusal, RefusalKind};
+use crate::callback::ResendError;
+use crate::callback::target::TargetFault;
 use crate::codec::{DecodeFault, Format, encode_problem, negotiate_problem};
 use crate::runner::{StopError, SubmitError};
 use crate::schema::SchemaFault;
@@ -145,11 +147,35 @@ impl From<StopError> for Problem {
             StopError::Left => 503,
             StopError::Store(error) => return error.into(),
         };
-        let text = error.to_string();
-        let mut letters = text.chars();
-        let first = letters.next().map(|first| first.to_ascii_uppercase());
-        Self::new(status, format!("{}{}.", first.unwrap_or_default(), letters.as_str()))
+        Self::new(status, sentence(&error.to_string()))
     }
+}
+
+impl From<TargetFault> for Problem {
+    fn from(fault: TargetFault) -> Self {
+        let mut problem = Self::new(422, sentence(&fault.message));
+        let errors = fault.pointer.map(|pointer| SchemaFault { pointer, message: fault.message });
+        problem.document.errors.extend(errors);
+        problem
+    }
+}
+
+impl From<ResendError> for Problem {
+    fn from(error: ResendError) -> Self {
+        let status = match error {
+            ResendError::NoCallback => 404,
+            ResendError::NotEnded | ResendError::Busy => 409,
+            ResendError::Store(error) => return error.into(),
+        };
+        Self::new(status, sentence(&error.to_string()))
+    }
+}
+
+/// With a capital first letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 impl From<QueryFault> for Problem {

@@ -143,6 +143,7 @@ fn route(arguments: &Arguments) -> Route {
         auth: None,
         access: Allowed::default(),
         permission: Permission::default(),
+        callback: None,
         summary: None,
         tags: Vec::new(),
     }
@@ -166,6 +167,7 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
             user: None,
             traceparent: None,
             sse: None,
+            callback: None,
         }),
         cancel: Arc::new(Cancel::default()),
         sink,

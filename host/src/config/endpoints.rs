@@ -49,7 +49,9 @@ fn of_task_route(place: Option<Place>, route: &TaskRoute) -> Vec<Endpoint> {
     let moved_by = "a task route by default; configure `task_routes` to move it";
     let endpoint = |(method, pattern)| Endpoint { place, moved_by, method, pattern };
     let all = methods.iter().flat_map(|method| patterns.iter().map(|pattern| (*method, pattern.clone())));
-    all.chain(route.log_pattern().map(|pattern| ("GET", pattern))).map(endpoint).collect()
+    let callbacks = route.callbacks_pattern();
+    let callbacks = TaskRoute::CALLBACKS_METHODS.into_iter().filter_map(|method| Some((method, callbacks.clone()?)));
+    all.chain(route.log_pattern().map(|pattern| ("GET", pattern))).chain(callbacks).map(endpoint).collect()
 }
 
 fn insert(endpoints: &[Endpoint], sink: &Sink) {

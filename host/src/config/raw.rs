@@ -3,9 +3,11 @@
 //! Must not know defaults, or rules between values: `validate` does.
 
 pub mod auth;
+pub mod callback;
 pub mod logs;
 
 use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
+use self::callback::{RawCallback, RawCallbacks};
 use self::logs::RawLogs;
 use super::fault::Sink;
 use super::node::{Node, Value};
@@ -64,6 +66,8 @@ pub struct RawConfig {
     pub admin: Option<RawAdmin>,
     /// `openapi`
     pub openapi: RawOpenApi,
+    /// `callbacks`
+    pub callbacks: RawCallbacks,
 }
 
 /// `openapi`
@@ -166,6 +170,8 @@ pub struct RawRoute {
     pub may_read: RawAllowed,
     /// `permission.write`
     pub may_write: RawAllowed,
+    /// `callback`
+    pub callback: Option<RawCallback>,
     /// `summary`
     pub summary: Option<At<String>>,
     /// `tags`
@@ -257,6 +263,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let auth = auth::auth(fields.section("auth", "`auth`"));
     let admin = auth::admin(&mut fields);
     let openapi = openapi(fields.section("openapi", "`openapi`"));
+    let callbacks = callback::of_server(fields.section("callbacks", "`callbacks`"));
     let routes_node = fields.node("routes");
     if routes_node.is_none_or(|node| node.value == Value::List(Vec::new())) {
         let place = routes_node.map_or(root.place, |node| node.place);
@@ -267,7 +274,20 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let task_routes = fields.maps("task_routes", "a task route").or(fields.has("task_routes").then(Vec::new));
     let task_routes = task_routes.map(|found| found.into_iter().map(task_route).collect());
     fields.finish();
-    Some(RawConfig { server, store, node: name, variables, state, logs, routes, task_routes, auth, admin, openapi })
+    Some(RawConfig {
+        server,
+        store,
+        node: name,
+        variables,
+        state,
+        logs,
+        routes,
+        task_routes,
+        auth,
+        admin,
+        openapi,
+        callbacks,
+    })
 }
 
 fn server(mut fields: Fields<'_>) -> RawServer {
@@ -345,6 +365,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let logs = logs::logs(fields.section("logs", "a route's `logs`"));
     let caller = auth::caller(&mut fields);
     let (may_read, may_write) = auth::permission(fields.section("permission", "a route's `permission`"));
+    let callback = callback::of_route(&mut fields);
     let (summary, tags) = (fields.take("summary", text), names(&mut fields, "tags"));
     fields.finish();
     let limits = RawLimits { timeout, run_timeout, cpu_limit, memory };
@@ -368,6 +389,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
         caller,
         may_read,
         may_write,
+        callback,
         summary,
         tags,
     }

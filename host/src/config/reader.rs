@@ -128,6 +128,27 @@ impl<'a> Fields<'a> {
         named.collect()
     }
 
+    /// The values under freely chosen names of the map under `key`; faulty ones are left out.
+    pub fn pairs<T>(
+        &mut self,
+        key: &'static str,
+        what: &'static str,
+        check: impl Fn(&str) -> Result<(), String>,
+        read: impl Read<T>,
+    ) -> Vec<(At<String>, At<T>)> {
+        let sink = self.sink;
+        let Some(fields) = self.node(key).and_then(|node| Self::of(node, what, sink)) else { return Vec::new() };
+        let pairs = fields.entries.iter().filter_map(|entry| {
+            if let Err(message) = check(&entry.key) {
+                sink.report(entry.place, format!("{key}: {message}"));
+                return None;
+            }
+            let name = At { place: entry.place, value: entry.key.clone() };
+            value_of(&entry.key, &entry.node, &read, sink).map(|value| (name, value))
+        });
+        pairs.collect()
+    }
+
     /// Where the map begins.
     #[must_use]
     pub fn place(&self) -> Place {

@@ -2,6 +2,7 @@
 //! Must not know how values are written.
 
 mod auth;
+mod callback;
 mod logs;
 
 use self::auth::{Names, allowed};
@@ -16,6 +17,7 @@ use super::reader::At;
 use super::values::{NONE, is_node_name_char};
 use super::{Admin, Config, OpenApi, RateLimit, Server, Store, StoreUrl};
 use crate::api::openapi::{Info, SchemaNames};
+use crate::callback::Guard;
 use crate::codec::Format;
 use crate::ids::IdScheme;
 use crate::route::task_route::TaskRoute;
@@ -44,6 +46,7 @@ struct Common<'a> {
     variables: Option<&'a [(String, Json)]>,
     names: &'a Names,
     logs: CommonLogs,
+    guard: &'a Guard,
 }
 
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
@@ -64,7 +67,13 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
     };
     let admin = rules.admin(raw.admin, &names);
     rules.check_listener(&raw.server, rules.open(&raw.routes, &task_routes, admin.as_ref(), &names));
-    let common = Common { variables: raw.variables.as_deref(), names: &names, logs: rules.logs(&raw.logs) };
+    let callbacks = rules.callbacks(raw.callbacks);
+    let common = Common {
+        variables: raw.variables.as_deref(),
+        names: &names,
+        logs: rules.logs(&raw.logs),
+        guard: &callbacks.guard,
+    };
     let routes = raw.routes.into_iter().map(|route| rules.route(route, &common).map(Arc::new));
     // A route that is missing here was reported.
     let routes = routes.flatten().collect();
@@ -78,6 +87,7 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
         auth: rules.auth(raw.auth, &names),
         admin,
         openapi,
+        callbacks,
     }
 }
 
@@ -207,6 +217,7 @@ impl Rules<'_> {
         let pool = self.pool(&raw.pool);
         let (auth, access) = self.caller(raw.caller, common.names);
         let (method, path) = (raw.method?.value, raw.path?.value);
+        let callback = raw.callback.and_then(|raw| self.callback(raw, &path, common.guard));
         Some(Route {
             name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
             method: method.into(),
@@ -232,6 +243,7 @@ impl Rules<'_> {
             auth,
             access,
             permission: Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) },
+            callback,
             summary: raw.summary.map(|at| at.value),
             tags: values_of(raw.tags),
         })

@@ -124,7 +124,20 @@ impl TaskRoute {
     /// The pattern under which a task's log is read, beside the task; `None`: this operation reads none.
     #[must_use]
     pub fn log_pattern(&self) -> Option<String> {
+        self.beside_task("log")
+    }
+
+    /// The methods under [`TaskRoute::callbacks_pattern`]: reading, and sending again.
+    pub const CALLBACKS_METHODS: [&'static str; 2] = ["GET", "POST"];
+
+    /// The pattern under which the deliveries of a task's callback are read and sent again, beside the task.
+    #[must_use]
+    pub fn callbacks_pattern(&self) -> Option<String> {
+        self.beside_task("callbacks")
+    }
+
+    fn beside_task(&self, what: &str) -> Option<String> {
         let of_task = self.patterns().into_iter().next()?;
-        (self.operation == Operation::Get).then(|| format!("{}/log", of_task.trim_end_matches('/')))
+        (self.operation == Operation::Get).then(|| format!("{}/{what}", of_task.trim_end_matches('/')))
     }
 }

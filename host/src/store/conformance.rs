@@ -3,6 +3,7 @@
 
 pub(super) mod events;
 pub(super) mod model;
+pub(super) mod outbox;
 pub(super) mod search;
 pub(super) mod submissions;
 pub(super) mod tasks;
@@ -34,6 +35,9 @@ macro_rules! suite {
             events: [events_are_numbered_in_the_order_of_writes, a_note_of_another_attempt_is_void,
                 progress_and_log_outlive_their_host, what_is_let_go_leaves_its_number,
                 events_go_with_their_task_and_their_numbers_with_them, pages_of_events_are_bounded],
+            outbox: [a_delivery_enters_with_every_end, attempts_are_noted_once, a_list_of_attempts_is_bounded,
+                due_deliveries_come_in_order, what_is_over_can_be_sent_again,
+                a_task_stays_as_long_as_its_callback_is_due],
             model: [any_history_agrees_with_the_state_machine],
             variables: [versions_count_from_one, a_conflict_names_the_stored_version, concurrent_increments_add_up,
                 initial_values_never_overwrite, initial_values_are_written_all_or_none, limits_are_named]);
@@ -75,8 +79,14 @@ fn new_task() -> Task {
         query: Vec::new(),
         headers: vec![("accept".into(), "application/json".into())],
     };
-    let invocation =
-        Invocation { input: json(r#"{"amount": 1.50}"#), request, user: None, traceparent: None, sse: None };
+    let invocation = Invocation {
+        input: json(r#"{"amount": 1.50}"#),
+        request,
+        user: None,
+        traceparent: None,
+        sse: None,
+        callback: None,
+    };
     Task::new(new_id(), "__Put_orders_{id}__".into(), at(1_000), Arc::new(invocation))
 }
 

@@ -2,6 +2,7 @@
 //! Must not be kinder than a real one: it passes the same conformance suite.
 
 mod events;
+mod outbox;
 mod variables;
 
 use super::search::page_of;
@@ -19,7 +20,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What can be made to fail or to hang.
@@ -65,6 +66,7 @@ pub struct Double {
     script: Mutex<Script>,
     hook: Mutex<Option<Arc<Hook>>>,
     told: watch::Sender<u64>,
+    news: Arc<Notify>,
 }
 
 /// User, route and key of a submission.
@@ -75,6 +77,7 @@ struct Contents {
     tasks: HashMap<TaskId, Kept>,
     variables: BTreeMap<String, Versioned>,
     submissions: HashMap<Key, ([u8; 32], TaskId)>,
+    deliveries: outbox::Deliveries,
     inserted: u64,
     writes: Vec<Write>,
     events: Vec<KeptEvent>,
@@ -321,6 +324,7 @@ impl Contents {
             if !ending.log.is_empty() {
                 kept.log.clone_from(&ending.log);
             }
+            self.deliveries.entered(&kept.task);
             self.tell(id, &ending.events);
         }
         ends
@@ -336,12 +340,13 @@ impl Contents {
     fn purge(&mut self, completed_before: Timestamp, others_before: Timestamp) -> u32 {
         let old = |task: &Task| {
             let before = if task.state == State::Completed { completed_before } else { others_before };
-            task.completed.is_some_and(|completed| completed < before)
+            task.completed.is_some_and(|completed| completed < before) && !self.deliveries.is_due(&task.id)
         };
         let old: Vec<Task> = self.in_order(old).into_iter().take(PURGE_BATCH as usize).collect();
         for task in &old {
             self.tasks.remove(&task.id);
             self.events.retain(|event| event.task != task.id);
+            self.deliveries.forget(&task.id);
         }
         u32::try_from(old.len()).expect("few")
     }
@@ -399,7 +404,9 @@ impl Store for Double {
 
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
         let (id, ending) = (id.clone(), ending.clone());
-        self.write(Operation::Finish, id.clone(), move |contents| Ok(contents.finish(&id, attempt, &ending)))
+        let finished =
+            self.write(Operation::Finish, id.clone(), move |contents| Ok(contents.finish(&id, attempt, &ending)));
+        Box::pin(async move { finished.await.inspect(|_| self.news.notify_one()) })
     }
 
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {

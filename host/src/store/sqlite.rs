@@ -4,8 +4,10 @@
 mod cursor;
 mod events;
 mod file;
+mod outbox;
 mod plan;
 mod port;
+mod purge;
 mod reader;
 mod readers;
 mod schema;
@@ -31,7 +33,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use tasks::New;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use writer::Counters;
 
 /// Tasks and variables in one SQLite database that belongs to this process alone.
@@ -45,6 +47,8 @@ pub struct SqliteStore {
     writer: Port,
     counters: Counters,
     told: watch::Sender<u64>,
+    /// See [`super::Outbox::news`].
+    news: Arc<Notify>,
 }
 
 impl SqliteStore {
@@ -63,7 +67,8 @@ impl SqliteStore {
         let file::Opened { connection, path, lock } = file::open(path)?;
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
-        Ok(Self { readers, searcher, writer, counters, told: watch::Sender::default() })
+        let (told, news) = Default::default();
+        Ok(Self { readers, searcher, writer, counters, told, news })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -71,7 +76,8 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        Ok(Self { readers: None, searcher: None, writer, counters, told: watch::Sender::default() })
+        let (told, news) = Default::default();
+        Ok(Self { readers: None, searcher: None, writer, counters, told, news })
     }
 
     /// How many transactions its metrics have counted.
@@ -144,8 +150,19 @@ impl Store for SqliteStore {
         let (id, ending) = (id.clone(), ending.clone());
         let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
         let is_followed = !ending.events.is_empty();
-        let finished = self.writer.ask(bytes, move |on| tasks::finish(on, &id, attempt, &ending));
-        Box::pin(async move { finished.await.inspect(|finished| self.tell(*finished && is_followed)) })
+        // The callback is due from the same commit on.
+        let finished = self.writer.ask(bytes, move |on| {
+            let ended = tasks::finish(on, &id, attempt, &ending)?;
+            Ok((ended, ended && outbox::enter(on, &id, ending.at)?))
+        });
+        Box::pin(async move {
+            let (ended, entered) = finished.await?;
+            self.tell(ended && is_followed);
+            if entered {
+                self.news.notify_one();
+            }
+            Ok(ended)
+        })
     }
 
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool> {
@@ -196,7 +213,19 @@ impl Store for SqliteStore {
     }
 
     fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32> {
-        self.writer.ask(0, move |on| tasks::purge(on, completed_before, others_before))
+        Box::pin(async move {
+            let mut from = Some(purge::From::START);
+            // Whoever writes gets its turn between two slices.
+            while let Some(next) = from {
+                let slice = move |on: &Connection| purge::slice(on, completed_before, others_before, next);
+                let (removed, rest) = self.writer.ask(0, slice).await?;
+                if removed > 0 {
+                    return Ok(removed);
+                }
+                from = rest;
+            }
+            Ok(0)
+        })
     }
 
     fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()> {

@@ -2,12 +2,14 @@
 //! Must not know how the task was found.
 
 use super::access::Permission;
+use super::callback::{Callback, Progress, Standing};
 use super::state::State;
 use super::{Sse, Task};
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
 use crate::value::Json;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// The AsyncTask object; fields without a value are absent.
 #[derive(Debug, Serialize)]
@@ -37,9 +39,55 @@ pub struct AsyncTask<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sse: Option<SseView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    callback_settings: Option<CallbackSettings<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback_info: Option<CallbackInfo<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     url: &'a str,
     method: &'a str,
+}
+
+/// How the task's end is told, as it is configured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CallbackSettings<'a> {
+    url_field: &'a str,
+    method: &'a str,
+    content_type: &'a str,
+    header_fields: BTreeMap<&'a str, &'a str>,
+    send_result: bool,
+    event_name: &'a str,
+}
+
+impl<'a> From<&'a Callback> for CallbackSettings<'a> {
+    fn from(callback: &'a Callback) -> Self {
+        let shown = &callback.shown;
+        Self {
+            url_field: &shown.url_field,
+            method: &shown.method,
+            content_type: &callback.content_type,
+            header_fields: shown.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            send_result: callback.send_result,
+            event_name: &callback.event,
+        }
+    }
+}
+
+/// How far that has come.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CallbackInfo<'a> {
+    state: Standing,
+    tentative: u32,
+    url: &'a str,
+}
+
+impl<'a> CallbackInfo<'a> {
+    fn of(callback: &'a Callback, task: &Task) -> Self {
+        let Progress { standing, made } = task.delivery.unwrap_or(Progress::NONE);
+        Self { state: standing, tentative: made, url: &callback.shown.url }
+    }
 }
 
 impl<'a> From<&'a Task> for AsyncTask<'a> {
@@ -59,6 +107,8 @@ impl<'a> From<&'a Task> for AsyncTask<'a> {
             result: task.result.as_ref(),
             error: task.error.as_deref(),
             sse: task.invocation.sse.as_ref().map(|sse| SseView::of(sse, &task.id)),
+            callback_settings: task.invocation.callback.as_deref().map(CallbackSettings::from),
+            callback_info: task.invocation.callback.as_deref().map(|callback| CallbackInfo::of(callback, task)),
             attempt: (task.attempt > 0).then_some(task.attempt),
             url: &task.invocation.request.url,
             method: &task.invocation.request.method,

@@ -52,7 +52,7 @@ impl Names {
 }
 
 /// Schemas whose names are not configurable.
-const OWN_SCHEMAS: [&str; 8] = [
+const OWN_SCHEMAS: [&str; 9] = [
     "Problem",
     "TaskCallback",
     "TaskState",
@@ -60,6 +60,7 @@ const OWN_SCHEMAS: [&str; 8] = [
     "TaskPermission",
     "TaskCallbackSettings",
     "TaskCallbackInfo",
+    "TaskDelivery",
     "TaskSse",
 ];
 
@@ -160,5 +161,8 @@ pub fn endpoints(route: &TaskRoute) -> Vec<(&'static str, &'static str, String)>
     let path = in_path.then(|| (by_path, method, with_id()));
     let other = elsewhere.then(|| (by_other, method, route.path.clone()));
     let log = route.log_pattern().map(|pattern| ("getTaskLog", "GET", pattern));
-    path.into_iter().chain(other).chain(log).collect()
+    let callbacks = route.callbacks_pattern().into_iter();
+    let callbacks = callbacks
+        .flat_map(|pattern| [("getTaskCallbacks", "GET", pattern.clone()), ("sendTaskCallbacks", "POST", pattern)]);
+    path.into_iter().chain(other).chain(log).chain(callbacks).collect()
 }

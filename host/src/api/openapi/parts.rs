@@ -13,7 +13,7 @@ const PROBLEMS: [(u16, &str, &str, &[&str]); 12] = [
     (403, "Forbidden", "The caller is known but may not do this", &[]),
     (404, "NotFound", "There is no such task, or the caller may not see it", &[]),
     (406, "NotAcceptable", "None of the media types that `Accept` allows is offered", &[]),
-    (409, "Conflict", "The generated id exists, or a request with this `Idempotency-Key` is under way", &[]),
+    (409, "Conflict", "The generated id exists, or the callback cannot be sent now", &[]),
     (410, "Gone", "The task has ended already", &[]),
     (413, "ContentTooLarge", "The body is larger than this server reads", &[]),
     (415, "UnsupportedMediaType", "Bodies of this type are not read", &[]),

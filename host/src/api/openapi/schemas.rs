@@ -12,6 +12,7 @@ pub fn shared(context: &Context<'_>) -> Map<String, Value> {
     schemas.insert("TaskState".into(), state());
     schemas.insert("TaskAccess".into(), access());
     schemas.insert("TaskCallback".into(), callback());
+    schemas.insert("TaskDelivery".into(), delivery());
     schemas.insert("Problem".into(), problem());
     schemas.extend(parts_of_task().map(|(name, schema)| (name.to_owned(), schema)));
     schemas
@@ -172,6 +173,37 @@ fn callback() -> Value {
             "State": "Completed",
             "CompletedTime": "2026-07-05T13:20:05.123456Z",
         }],
+    })
+}
+
+fn delivery() -> Value {
+    json!({
+        "type": "object",
+        "required": ["State", "Tentative", "Url", "Event", "Attempts"],
+        "properties": {
+            "State": {"type": "string", "enum": ["NotStarted", "Running", "Completed", "Failed"]},
+            "Tentative": {"type": "integer", "minimum": 0, "description": "Attempts made"},
+            "Url": text("The resolved URL"),
+            "Event": text("The configured event"),
+            "NextAttempt": time("When the next attempt is due"),
+            "Attempts": {
+                "type": "array",
+                "description": "The newest attempts, oldest first",
+                "items": {
+                    "type": "object",
+                    "required": ["At", "Seconds"],
+                    "properties": {
+                        "At": time("When it began"),
+                        "Status": {"type": "integer", "minimum": 100, "maximum": 999, "description": "What the receiver answered"},
+                        "Error": text("Why it failed"),
+                        "Seconds": {"type": "number", "minimum": 0, "description": "How long it took"},
+                    },
+                    "xml": {"name": "item"},
+                },
+                "xml": {"wrapped": true},
+            },
+        },
+        "xml": {"name": "Delivery"},
     })
 }
 

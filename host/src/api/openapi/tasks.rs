@@ -17,6 +17,9 @@ pub fn operations(context: &Context<'_>, route: &TaskRoute, names: &Names) -> Ve
     let written = |(_, method, path): (&str, &'static str, String)| {
         let mut operation = match route.operation {
             Operation::Get if route.log_pattern().as_ref() == Some(&path) => log(route, &path),
+            Operation::Get if route.callbacks_pattern().as_ref() == Some(&path) => {
+                callbacks(context, route, method, &path)
+            }
             Operation::Get => get(context, route, &path),
             Operation::Stop => stop(context, route, &path),
             Operation::Query => query_tasks(context, route, method),
@@ -121,6 +124,36 @@ fn log(route: &TaskRoute, path: &str) -> Value {
         "summary": "Read a task's log",
         "description": "What the guest logged or wrote to stdout and stderr: the newest 64 KiB.",
         "parameters": parameters,
+        "responses": parts::responses(vec![("200", found)], &problems(route, vec![400, 404, 406, 503])),
+    })
+}
+
+fn callbacks(context: &Context<'_>, route: &TaskRoute, method: &str, path: &str) -> Value {
+    let delivery = parts::schema_ref("TaskDelivery");
+    if method == "POST" {
+        let queued = json!({
+            "description": "The delivery, which begins anew",
+            "content": parts::content(media_types(&route.responses), &delivery),
+        });
+        let mut others = vec![400, 404, 406, 409, 503];
+        others.extend(context.has_permissions().then_some(403));
+        return json!({
+            "summary": "Send a task's callback again",
+            "description": "Once its delivery is over, whether it was taken or given up.",
+            "parameters": ids(route, path),
+            "responses": parts::responses(vec![("202", queued)], &problems(route, others)),
+        });
+    }
+    let item = json!({"allOf": [delivery], "xml": {"name": "item"}});
+    let all = json!({"type": "array", "items": item, "xml": {"name": "Deliveries", "wrapped": true}});
+    let found = json!({
+        "description": "The deliveries: one, or none of a task without a callback",
+        "content": parts::content(media_types(&route.responses), &all),
+    });
+    json!({
+        "summary": "Look at a task's callback",
+        "description": "Where its delivery stands, and the newest attempts.",
+        "parameters": ids(route, path),
         "responses": parts::responses(vec![("200", found)], &problems(route, vec![400, 404, 406, 503])),
     })
 }

@@ -39,6 +39,7 @@ fn route(method: &str, path: &str) -> RouteDoc {
         access: Allowed::default(),
         permission: Permission::default(),
         responses: vec![Format::Json],
+        callback: None,
         summary: None,
         tags: Vec::new(),
     };

@@ -78,6 +78,7 @@ pub fn route() -> Route {
         auth: None,
         access: Default::default(),
         permission: Default::default(),
+        callback: None,
         summary: None,
         tags: Vec::new(),
     }
@@ -104,7 +105,7 @@ pub fn invocation() -> Arc<Invocation> {
         query: Vec::new(),
         headers: Vec::new(),
     };
-    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None, sse: None })
+    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None, sse: None, callback: None })
 }
 
 impl World {

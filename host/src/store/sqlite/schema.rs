@@ -18,7 +18,7 @@ pub(super) const APPLICATION: i32 = 0x5350_4F4C;
 /// * `readers` holds, for everybody who may read a task or owns it, the task's number. The names are folded by
 ///   `query::fold`, and so are those that are looked up. It narrows a search down; `Permission` decides.
 /// * A submission goes with its task.
-const STEPS: [&str; 2] = [FIRST, FOLLOWED];
+const STEPS: [&str; 3] = [FIRST, FOLLOWED, OUTBOX];
 
 const FIRST: &str = "
     CREATE TABLE tasks (
@@ -85,6 +85,31 @@ const FOLLOWED: &str = "
         data TEXT NOT NULL
     ) STRICT;
     CREATE INDEX events_task ON events (task);
+";
+
+/// * `callbacks` has the tasks with a callback, so that an end finds out soon whether it has one.
+/// * A delivery enters with its task's end. Its number is never given twice: whoever has seen all up to one number
+///   finds those that entered since by their numbers.
+/// * `next` is when the next attempt is due; the two indices hold only deliveries that have one.
+/// * `made` counts the attempts; the schedule counts from `begun` on. `attempts` has the newest as JSON.
+const OUTBOX: &str = "
+    CREATE TABLE callbacks (
+        seq INTEGER PRIMARY KEY,
+        host TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE deliveries (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        seq INTEGER NOT NULL UNIQUE,
+        host TEXT NOT NULL,
+        standing INTEGER NOT NULL,
+        made INTEGER NOT NULL,
+        begun INTEGER NOT NULL,
+        next INTEGER,
+        bytes INTEGER NOT NULL,
+        attempts TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (next) WHERE next IS NOT NULL;
+    CREATE INDEX deliveries_host ON deliveries (host, next) WHERE next IS NOT NULL;
 ";
 
 /// The version that this program writes.

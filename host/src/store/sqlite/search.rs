@@ -196,7 +196,7 @@ fn size(task: &Task) -> usize {
 
 /// The whole task, if it belongs to the answer.
 fn read(on: &Connection, search: &Search, seq: i64) -> Result<Option<Task>> {
-    let sql = format!("SELECT {} FROM tasks CROSS JOIN invocations USING (seq) WHERE seq = ?1", tasks::COLUMNS);
+    let sql = format!("SELECT {} FROM {} WHERE seq = ?1", tasks::COLUMNS, tasks::TABLES);
     let Some(mut task) = on.prepare_cached(&sql)?.query_row([seq], tasks::task).optional()? else { return Ok(None) };
     let log = |task: &Task| tasks::log(on, &task.id).map(Option::unwrap_or_default);
     Ok(search.takes(&mut task, log)?.then_some(task))

@@ -1,8 +1,8 @@
 //! Owns the statements on tasks and the form of a task as a row.
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
-use super::super::{Claim, PURGE_BATCH};
-use super::{events, readers, submissions};
+use super::super::Claim;
+use super::{events, outbox, readers, submissions};
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
 use crate::task::access::Permission;
@@ -16,12 +16,11 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 use std::error::Error;
 use std::sync::Arc;
 
-/// A purge stops at so much data: SQLite walks through every page of a large value that it removes.
-const PURGE_BYTES: i64 = 32 * 1024 * 1024;
-
 /// The columns that [`task`] reads.
 pub(super) const COLUMNS: &str = "id, name, state, cancellable, created, expires, started, completed, attempt, due, \
-                                  slot, progress, error, result, body, permission";
+                                  slot, progress, error, result, body, permission, standing, made";
+/// Where they are.
+pub(super) const TABLES: &str = "tasks CROSS JOIN invocations USING (seq) LEFT JOIN deliveries USING (seq)";
 
 /// A new task, encoded on its caller's thread: the writer's time is what all callers share.
 pub(super) struct New {
@@ -80,6 +79,9 @@ pub(super) fn insert(on: &Connection, new: &New) -> Result<bool> {
         events::follow(on, seq, sse.group.as_deref())?;
         events::add(on, &task.id, new.event.as_slice())?;
     }
+    if let Some(callback) = &task.invocation.callback {
+        outbox::expect(on, seq, &callback.host)?;
+    }
     Ok(true)
 }
 
@@ -129,7 +131,7 @@ pub(super) fn postpone(on: &Connection, id: &TaskId, attempt: u32, due: Timestam
 
 /// One task.
 pub(super) fn get(on: &Connection, id: &TaskId) -> Result<Option<Task>> {
-    let sql = format!("SELECT {COLUMNS} FROM tasks CROSS JOIN invocations USING (seq) WHERE id = ?1");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE id = ?1");
     on.prepare_cached(&sql)?.query_row([id.as_str()], task).optional()
 }
 
@@ -144,43 +146,17 @@ pub(super) fn log(on: &Connection, id: &TaskId) -> Result<Option<String>> {
 pub(super) fn open(on: &Connection) -> Result<Vec<Task>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_open CROSS JOIN invocations USING (seq)
-         WHERE completed IS NULL ORDER BY tasks.seq"
+         LEFT JOIN deliveries USING (seq) WHERE completed IS NULL ORDER BY tasks.seq"
     );
     on.prepare_cached(&sql)?.query_map([], task)?.collect()
 }
 
-/// See [`super::super::Store::purge`].
-pub(super) fn purge(on: &Connection, completed_before: Timestamp, others_before: Timestamp) -> Result<u32> {
-    let sql = "SELECT seq, octet_length(body) + coalesce(octet_length(result), 0) + coalesce(octet_length(log), 0)
-                      + (SELECT count(*) FROM events WHERE events.task = tasks.seq) * 4096,
-                      owner, permission
-               FROM tasks INDEXED BY tasks_ended CROSS JOIN invocations USING (seq)
-               WHERE completed IS NOT NULL AND state = ?1 AND completed < ?2 ORDER BY completed LIMIT ?3";
-    let (mut removed, mut bytes) = (0, 0);
-    for state in State::ALL.into_iter().filter(|state| state.is_final()) {
-        let before = if state == State::Completed { completed_before } else { others_before };
-        let mut statement = on.prepare_cached(sql)?;
-        let values = (state as u8, before.0, PURGE_BATCH - removed);
-        let old = |row: &Row<'_>| {
-            let readers = readers::of_task(permission(row, 3)?.as_deref(), row.get_ref(2)?.as_str_or_null()?);
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, readers))
-        };
-        for (seq, size, readers) in statement.query_map(values, old)?.collect::<Result<Vec<_>>>()? {
-            if bytes >= PURGE_BYTES {
-                return Ok(removed);
-            }
-            remove(on, seq, &readers)?;
-            removed += 1;
-            bytes += size;
-        }
-    }
-    Ok(removed)
-}
-
-fn remove(on: &Connection, seq: i64, readers: &[String]) -> Result<()> {
+/// Removes a task and all that belongs to it.
+pub(super) fn remove(on: &Connection, seq: i64, readers: &[String]) -> Result<()> {
     readers::remove(on, seq, readers)?;
     submissions::forget(on, seq)?;
     events::forget(on, seq)?;
+    outbox::forget(on, seq)?;
     on.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([seq])?;
     on.prepare_cached("DELETE FROM invocations WHERE seq = ?1")?.execute([seq]).map(drop)
 }
@@ -209,11 +185,13 @@ pub(super) fn task(row: &Row<'_>) -> Result<Task> {
         slot: row.get(10)?,
         progress: row.get(11)?,
         error: row.get(12)?,
+        delivery: outbox::progress(row, 16, 17)?,
         result: result.transpose().map_err(|fault| damaged(13, fault))?,
         invocation: Arc::new(invocation),
     })
 }
 
+/// The permission in this column.
 pub(super) fn permission(row: &Row<'_>, column: usize) -> Result<Option<Arc<Permission>>> {
     let read = row.get_ref(column)?.as_str_or_null()?.map(serde_json::from_str::<Permission>);
     Ok(read.transpose().map_err(|fault| damaged(column, fault))?.map(Arc::new))

@@ -2,7 +2,7 @@
 //! Must not repeat the conformance suite.
 
 use super::SqliteStore;
-use super::schema::APPLICATION;
+use super::schema::{APPLICATION, NEWEST};
 use crate::clock::Timestamp;
 use crate::ids::IdScheme;
 use crate::metrics::Metrics;
@@ -61,7 +61,7 @@ pub(super) fn task() -> Task {
         headers: vec![("content-type".into(), "application/json".into()), ("user-agent".into(), "curl/8.5.0".into())],
     };
     let input = Json::parse(r#"{"amount": 3, "note": "leave it at the door"}"#.into()).expect("JSON");
-    let invocation = Invocation { input, request, user: None, traceparent: None, sse: None };
+    let invocation = Invocation { input, request, user: None, traceparent: None, sse: None, callback: None };
     Task::new(IdScheme::Uuid.generate(), "__Put_orders_{id}__".into(), Timestamp(1), Arc::new(invocation))
 }
 
@@ -191,7 +191,7 @@ fn a_newer_version_is_refused_and_left_alone() {
     Connection::open(&path).expect("opens").pragma_update(None, "user_version", 7).expect("writes");
     let before = std::fs::read(&path).expect("reads");
     let text = refusal(&path);
-    assert!(text.contains("its version is 7, and the newest that this program knows is 2"), "{text}");
+    assert!(text.contains(&format!("its version is 7, and the newest that this program knows is {NEWEST}")), "{text}");
     assert!(text.contains("use a newer sandpool"), "{text}");
     assert_eq!(std::fs::read(&path).expect("reads"), before);
 }
@@ -233,7 +233,8 @@ fn a_store_is_marked_as_ours_and_its_tables_are_sound() {
     drop(open(&path).expect("a path is no URI"));
     let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).expect("opens");
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).expect("reads");
-    assert_eq!((pragma("application_id"), pragma("user_version")), (APPLICATION, 2));
+    assert_eq!(pragma("application_id"), APPLICATION);
+    assert_eq!(usize::try_from(pragma("user_version")), Ok(NEWEST));
 }
 
 #[tokio::test]
@@ -267,7 +268,7 @@ async fn nothing_is_left_of_removed_tasks() {
     }
     assert_eq!(rows(&path, &["tasks", "invocations", "readers", "submissions"]), [3, 3, 6, 3]);
     assert_eq!(store.purge(Timestamp(99), Timestamp(99)).await.expect("purges"), 3);
-    assert_eq!(rows(&path, &["tasks", "invocations", "readers", "submissions"]), [0; 4]);
+    assert_eq!(rows(&path, &["tasks", "invocations", "readers", "submissions", "callbacks", "deliveries"]), [0; 6]);
 }
 
 fn rows(path: &Path, tables: &[&str]) -> Vec<i64> {

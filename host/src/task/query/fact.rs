@@ -5,6 +5,7 @@ use super::field::Field;
 use crate::clock::Timestamp;
 use crate::task::Task;
 use crate::task::state::State;
+use crate::task::view::CallbackSettings;
 use serde::Deserialize;
 use std::cmp::Ordering;
 use std::fmt;
@@ -72,8 +73,13 @@ pub fn with<T>(field: Field, task: &Task, log: &str, take: impl FnOnce(&Fact<'_>
         Field::ExpireTime => date(task.expires),
         Field::State => Fact::State(task.state),
         Field::Error => text(task.error.as_deref()),
-        // Tasks have no callbacks yet.
-        Field::CallbackSettings => Fact::Lacking,
+        Field::CallbackSettings => match task.invocation.callback.as_deref() {
+            Some(callback) => {
+                output = serde_json::to_string(&CallbackSettings::from(callback)).unwrap_or_default();
+                Fact::Text(&output)
+            }
+            None => Fact::Lacking,
+        },
         Field::SseGroup => text(task.invocation.sse.as_ref().and_then(|sse| sse.group.as_deref())),
         Field::EnableSse => Fact::Boolean(task.invocation.sse.is_some()),
         Field::Cancellable => Fact::Boolean(task.cancellable),
