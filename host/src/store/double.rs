@@ -11,7 +11,6 @@ use super::{Page, Scope, Search, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
-use crate::task::event::TaskEvent;
 use crate::task::state::{Event, State};
 use crate::task::{Ending, Task};
 use crate::value::Json;
@@ -358,10 +357,7 @@ impl Store for Double {
         self.write(Operation::Insert, task.id.clone(), move |contents| match contents.tasks.contains_key(&task.id) {
             true => Err(StoreError::Duplicate(task.id)),
             false => {
-                let event = TaskEvent::state(&task);
-                let id = task.id.clone();
-                contents.put(Operation::Insert, task);
-                contents.tell(&id, event.as_slice());
+                contents.insert(task);
                 Ok(())
             }
         })
@@ -378,9 +374,7 @@ impl Store for Double {
             }
             let Submission { user, route, key, digest } = submission;
             contents.submissions.insert((user, route.to_string(), key), (digest, task.id.clone()));
-            let (id, event) = (task.id.clone(), TaskEvent::state(&task));
-            contents.put(Operation::Insert, task);
-            contents.tell(&id, event.as_slice());
+            contents.insert(task);
             Ok(Submitted::New)
         })
     }

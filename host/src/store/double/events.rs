@@ -1,14 +1,21 @@
 //! Owns the double's events. Must not be kinder than a real store.
 
-use super::Contents;
+use super::{Contents, Operation};
 use crate::ids::TaskId;
 use crate::store::events::{EVENTS_PAGE, Events, KeptEvent, Note, Scope};
+use crate::task::Task;
 use crate::task::event::{MISSED, TaskEvent};
 use crate::task::state::State;
 use crate::value::Json;
 use std::sync::Arc;
 
 impl Contents {
+    pub(super) fn insert(&mut self, task: Task) {
+        let (id, event) = (task.id.clone(), TaskEvent::state(&task));
+        self.put(Operation::Insert, task);
+        self.tell(&id, event.as_slice());
+    }
+
     pub(super) fn tell(&mut self, id: &TaskId, events: &[TaskEvent]) {
         let Some(task) = self.tasks.get(id).map(|kept| kept.task.clone()) else { return };
         for event in events {
