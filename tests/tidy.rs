@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Within layer 1 the order counts: each of these builds on those before it.
 const LAYERS: [&[&str]; 12] = [
     &["value", "clock", "ids", "principal", "trace"],
-    &["task", "codec"],
+    &["task", "codec", "guard"],
     &["route", "schema", "metrics"],
     &["executor"],
     &["store", "wasm", "auth"],

@@ -5,13 +5,11 @@ mod attempt;
 mod body;
 mod client;
 mod deliver;
-pub mod guard;
 mod schedule;
 mod sign;
 pub mod target;
 mod window;
 
 pub use deliver::{Callbacks, Options, ResendError};
-pub use guard::{Allow, Guard};
 pub use schedule::Schedule;
 pub use sign::SigningKey;

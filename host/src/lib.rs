@@ -11,6 +11,7 @@ pub mod codec;
 pub mod config;
 pub mod events;
 pub mod executor;
+pub mod guard;
 pub mod ids;
 pub mod metrics;
 pub mod principal;

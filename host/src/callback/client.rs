@@ -1,17 +1,15 @@
 //! Owns the HTTP client of callbacks: it connects to addresses that the guard admits, follows nothing, and asks nobody
 //! on the way. Must not know what it sends, or what an answer means.
 
-use super::guard::{Guard, Refusal};
+use crate::guard::{Guard, Lookup, Refusal, Resolver};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use std::collections::HashMap;
 use std::error::Error;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// The longest time to connect.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -21,15 +19,6 @@ const IDLE_TIME: Duration = Duration::from_secs(10);
 const LOOKUPS: usize = 128;
 /// The most characters of an error that is kept.
 const MAX_WORDS: usize = 300;
-
-/// Finds the addresses of a name, on a thread that may wait.
-pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
-
-/// Looks names up as the system does.
-#[must_use]
-pub fn system_lookup() -> Lookup {
-    Arc::new(|name| Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
-}
 
 /// A client for each port that the allow-list names, and one for all the others: a resolver does not learn the port.
 pub struct Clients {
@@ -43,11 +32,11 @@ impl Clients {
     /// # Errors
     /// When the system's certificates cannot be used.
     pub fn new(guard: &Arc<Guard>, timeout: Duration, lookup: &Lookup) -> Result<Self, String> {
-        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        let resolver = Resolver::new(Arc::clone(lookup), LOOKUPS);
         let client = |port: Option<u16>| {
-            let (guard, lookup, lookups) = (Arc::clone(guard), Arc::clone(lookup), Arc::clone(&lookups));
+            let (guard, resolver) = (Arc::clone(guard), resolver.clone());
             Client::builder()
-                .dns_resolver(Arc::new(Guarded { guard, port, lookup, lookups }))
+                .dns_resolver(Arc::new(Guarded { guard, port, resolver }))
                 .redirect(Policy::none())
                 .no_proxy()
                 .connect_timeout(CONNECT_TIME.min(timeout))
@@ -73,25 +62,18 @@ impl Clients {
 struct Guarded {
     guard: Arc<Guard>,
     port: Option<u16>,
-    lookup: Lookup,
-    lookups: Arc<Semaphore>,
+    resolver: Resolver,
 }
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let (guard, port, lookup) = (Arc::clone(&self.guard), self.port, Arc::clone(&self.lookup));
-        let lookups = Arc::clone(&self.lookups);
+        let (guard, port, resolver) = (Arc::clone(&self.guard), self.port, self.resolver.clone());
         Box::pin(async move {
-            let permit = lookups.acquire_owned().await?;
-            let name = name.as_str().to_owned();
-            let (found, name) = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                (lookup(&name), name)
-            })
-            .await?;
+            let name = name.as_str();
+            let found = resolver.addresses(name).await?;
             let (mut admitted, mut refused) = (Vec::new(), None);
-            for address in found? {
-                match guard.admits(&name, address, port) {
+            for address in found {
+                match guard.admits(name, address, port) {
                     Ok(()) => admitted.push(SocketAddr::new(address, 0)),
                     Err(refusal) => refused = Some(refusal),
                 }
@@ -140,7 +122,9 @@ pub fn words(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::callback::guard::Allow;
+    use crate::guard::Allow;
+    use std::io;
+    use std::net::IpAddr;
     use std::sync::Mutex;
 
     /// Names as a hostile name server would answer them.
@@ -168,7 +152,7 @@ mod tests {
 
     async fn resolved(allow: &[&str], port: Option<u16>, name: &str) -> Result<Vec<IpAddr>, String> {
         let guard = Arc::new(Guard::new(allow.iter().map(|entry| Allow::parse(entry).expect(entry)).collect()));
-        let guarded = Guarded { guard, port, lookup: hostile(), lookups: Arc::new(Semaphore::new(1)) };
+        let guarded = Guarded { guard, port, resolver: Resolver::new(hostile(), 1) };
         let found = guarded.resolve(name.parse().expect("a name")).await;
         found.map(|found| found.map(|address| address.ip()).collect()).map_err(|error| error.to_string())
     }
@@ -199,8 +183,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_changes_is_judged_each_time() {
         let guard = Arc::new(Guard::default());
-        let lookups = Arc::new(Semaphore::new(1));
-        let guarded = Guarded { guard, port: None, lookup: hostile(), lookups };
+        let guarded = Guarded { guard, port: None, resolver: Resolver::new(hostile(), 1) };
         for is_admitted in [true, false, true, false] {
             let found = guarded.resolve("rebinding.test".parse().expect("a name")).await;
             assert_eq!(found.is_ok(), is_admitted);

@@ -2,13 +2,13 @@
 //! it is due, and everything is noted in the store. Must not know how tasks end, or who asks about their callbacks.
 
 use super::attempt::{self, Outcome};
-use super::client::{Clients, Lookup, system_lookup};
-use super::guard::Guard;
+use super::client::Clients;
 use super::schedule::Schedule;
 use super::sign::SigningKey;
 use super::target::{self, TargetFault};
 use super::window::{Class, Window};
 use crate::clock::{Clock, Timestamp};
+use crate::guard::{Guard, Lookup, system_lookup};
 use crate::ids::TaskId;
 use crate::metrics::Metrics;
 use crate::route::callback::CallbackRule;

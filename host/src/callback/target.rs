@@ -1,7 +1,7 @@
 //! Owns how a route's callback becomes a task's: its expressions are resolved against the request, and what comes of
 //! them is checked. Must not look names up, or send anything.
 
-use super::guard::Guard;
+use crate::guard::Guard;
 use crate::route::callback::{CallbackRule, METHODS};
 use crate::route::expression::{MAX_TEXT, Missing, Nothing, Template};
 use crate::task::Request;

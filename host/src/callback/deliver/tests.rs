@@ -1,8 +1,8 @@
 //! Tests of deliveries against receivers on this machine, over the store double.
 
 use super::*;
-use crate::callback::Allow;
 use crate::clock::SystemClock;
+use crate::guard::Allow;
 use crate::ids::IdScheme;
 use crate::store::double::Double;
 use crate::store::outbox::Outbox;

@@ -1,8 +1,8 @@
 //! Tests of targets: what a request makes of a rule, and what is refused.
 
 use super::*;
-use crate::callback::Allow;
 use crate::codec::Format;
+use crate::guard::Allow;
 
 fn rule(url: &str, headers: &[(&str, &str)]) -> CallbackRule {
     let template = |text: &str| Template::parse(text).expect(text);

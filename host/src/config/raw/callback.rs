@@ -5,8 +5,9 @@ use super::super::fault::Place;
 use super::super::node::{Node, Value};
 use super::super::reader::{At, Fields, boolean, mismatch, positive, text, whole, word};
 use super::FORMATS;
-use crate::callback::{Allow, SigningKey};
+use crate::callback::SigningKey;
 use crate::codec::Format;
+use crate::guard::Allow;
 use crate::route::expression::Template;
 use std::time::Duration;
 

@@ -1,5 +1,9 @@
-//! Owns which addresses and ports a callback may be sent to: what is globally reachable unicast, and what the
-//! configuration names. Must not look names up, or connect.
+//! Owns which addresses and ports the host may connect to on behalf of others: what is globally reachable unicast, and
+//! what the configuration names. Must not connect, or know what is sent.
+
+mod lookup;
+
+pub use lookup::{Lookup, Resolver, system_lookup};
 
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -165,13 +169,15 @@ impl Allow {
 }
 
 /// An address or a block, in brackets or not.
-fn addresses(text: &str) -> Option<IpNet> {
+#[must_use]
+pub fn addresses(text: &str) -> Option<IpNet> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpNet>().ok().map(|block| block.trunc()).or_else(|| bare.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// A name as it is compared: in lower case, without the dot at its end.
-fn plain(name: &str) -> String {
+#[must_use]
+pub fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
