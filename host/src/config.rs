@@ -17,6 +17,8 @@ mod yaml;
 #[cfg(test)]
 mod auth_tests;
 #[cfg(test)]
+mod grants_tests;
+#[cfg(test)]
 mod logs_tests;
 #[cfg(test)]
 mod surface_tests;
@@ -219,7 +221,7 @@ impl Config {
         };
         let config = root.and_then(|mut root| {
             env::expand(&mut root, variable, &sink);
-            raw::config(&root, &sink).map(|raw| validate::config(raw, base, &sink))
+            raw::config(&root, &sink).map(|raw| validate::config(raw, base, &sink, variable))
         });
         sink.finish(config)
     }

@@ -3,6 +3,7 @@
 
 pub mod callback;
 pub mod expression;
+pub mod grants;
 pub mod table;
 pub mod task_route;
 
@@ -12,6 +13,7 @@ use crate::task::access::{Allowed, Permission};
 use crate::task::log::LogRules;
 use crate::value::Json;
 use callback::CallbackRule;
+use grants::Grants;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +130,8 @@ pub struct Route {
     pub variables: Json,
     /// Shared variables that its guests may use.
     pub state: StateGrants,
+    /// What its guests get beyond the empty sandbox.
+    pub grants: Arc<Grants>,
     /// The longest time from creation to end.
     pub timeout: Option<Duration>,
     /// The longest time from the start of the first attempt to the end.

@@ -52,6 +52,7 @@ fn route(name: &str) -> Arc<Route> {
         arguments: Json::object([]),
         variables: Json::object([]),
         state: StateGrants::default(),
+        grants: Default::default(),
         timeout: None,
         run_timeout: None,
         cpu_limit: None,

@@ -129,6 +129,7 @@ fn route(arguments: &Arguments) -> Route {
         arguments: arguments.arguments.clone(),
         variables: arguments.variables.clone(),
         state: StateGrants { read: Vec::new(), write: arguments.state.keys().cloned().collect() },
+        grants: Default::default(),
         timeout: None,
         run_timeout: None,
         cpu_limit: None,

@@ -4,10 +4,12 @@
 
 pub mod auth;
 pub mod callback;
+pub mod grants;
 pub mod logs;
 
 use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
 use self::callback::{RawCallback, RawCallbacks};
+use self::grants::RawGrants;
 use self::logs::RawLogs;
 use super::fault::Sink;
 use super::node::{Node, Value};
@@ -148,6 +150,8 @@ pub struct RawRoute {
     pub read: Vec<At<String>>,
     /// `state.write`
     pub write: Vec<At<String>>,
+    /// `grants`
+    pub grants: RawGrants,
     /// `timeout`, `run_timeout`, `cpu_limit`, `memory`
     pub limits: RawLimits,
     /// `pool`
@@ -350,6 +354,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let mut state = fields.section("state", "a route's `state`");
     let (read, write) = (names(&mut state, "read"), names(&mut state, "write"));
     state.finish();
+    let grants = grants::grants(fields.section("grants", "a route's `grants`"));
     let timeout = fields.take("timeout", positive_or_none);
     let run_timeout = fields.take("run_timeout", positive);
     let cpu_limit = fields.take("cpu_limit", positive);
@@ -378,6 +383,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
         using,
         read,
         write,
+        grants,
         limits,
         pool,
         cancellable,

@@ -17,6 +17,14 @@ pub struct At<T> {
     pub value: T,
 }
 
+/// An entry of a list whose entries may be written out or short.
+pub enum Item<'a, T> {
+    /// Short: a value.
+    Value(At<T>),
+    /// Written out.
+    Map(Fields<'a>),
+}
+
 /// Reads a node's value, or says what was expected and what was found.
 pub trait Read<T>: Fn(&Node) -> Result<T, String> {}
 impl<T, F: Fn(&Node) -> Result<T, String>> Read<T> for F {}
@@ -109,6 +117,21 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// The entries of the list under `key`, or its only one, each a map or a value; faulty ones are left out.
+    pub fn items<T>(&mut self, key: &'static str, what: &'static str, read: impl Read<T>) -> Vec<Item<'a, T>> {
+        let sink = self.sink;
+        let Some(node) = self.node(key) else { return Vec::new() };
+        let nodes = match &node.value {
+            Value::List(nodes) => nodes.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let item = |node: &'a Node| match node.value {
+            Value::Map(_) => Self::of(node, what, sink).map(Item::Map),
+            _ => value_of(key, node, &read, sink).map(Item::Value),
+        };
+        nodes.iter().filter_map(item).collect()
     }
 
     /// The map under `key`; without keys when it is absent, or after a fault when it is no map.

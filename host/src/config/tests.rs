@@ -95,6 +95,7 @@ fn every_key_is_read() {
         arguments: json(exact),
         variables: json(r#"{"uMessage":"coming from using","uSleepTime":5}"#),
         state: StateGrants { read: vec!["data".into()], write: vec!["counter".into()] },
+        grants: Default::default(),
         timeout: None,
         run_timeout: Some(Duration::from_secs(300)),
         cpu_limit: Some(Duration::from_secs(10)),

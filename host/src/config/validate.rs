@@ -3,11 +3,14 @@
 
 mod auth;
 mod callback;
+mod grants;
 mod logs;
 
 use self::auth::{Names, allowed};
+use self::grants::Own;
 use self::logs::CommonLogs;
 use super::endpoints;
+use super::env::Lookup;
 use super::fault::{Place, Sink, did_you_mean};
 use super::node::excerpt;
 use super::raw::{
@@ -47,11 +50,13 @@ struct Common<'a> {
     names: &'a Names,
     logs: CommonLogs,
     guard: &'a Guard,
+    own: &'a Own,
 }
 
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
-pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
+pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>) -> Config {
     let rules = Rules { base, sink };
+    let own = rules.own(&raw, variable);
     let names = rules.names(&raw.auth);
     let task_routes = raw.task_routes.map(|found| {
         let task_routes = found.into_iter().filter_map(|raw| rules.task_route(raw, &names));
@@ -73,6 +78,7 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink) -> Config {
         names: &names,
         logs: rules.logs(&raw.logs),
         guard: &callbacks.guard,
+        own: &own,
     };
     let routes = raw.routes.into_iter().map(|route| rules.route(route, &common).map(Arc::new));
     // A route that is missing here was reported.
@@ -216,6 +222,7 @@ impl Rules<'_> {
         let variables = common.variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
         let pool = self.pool(&raw.pool);
         let (auth, access) = self.caller(raw.caller, common.names);
+        let grants = self.grants(raw.grants, common.own).into();
         let (method, path) = (raw.method?.value, raw.path?.value);
         let callback = raw.callback.and_then(|raw| self.callback(raw, &path, common.guard));
         Some(Route {
@@ -226,6 +233,7 @@ impl Rules<'_> {
             arguments: or(raw.arguments, Json::object([])),
             variables,
             state: StateGrants { read: values_of(raw.read), write: values_of(raw.write) },
+            grants,
             timeout: or(raw.limits.timeout, Some(600 * Duration::from_secs(60))),
             run_timeout: raw.limits.run_timeout.map(|at| at.value),
             cpu_limit: raw.limits.cpu_limit.map(|at| at.value),
@@ -349,8 +357,8 @@ impl Rules<'_> {
     }
 }
 
-fn values_of(names: Vec<At<String>>) -> Vec<String> {
-    names.into_iter().map(|name| name.value).collect()
+fn values_of<T>(values: Vec<At<T>>) -> Vec<T> {
+    values.into_iter().map(|at| at.value).collect()
 }
 
 /// The formats of answers, each once.

@@ -25,6 +25,7 @@ fn route(method: &str, path: &str) -> RouteDoc {
         arguments: object(),
         variables: object(),
         state: StateGrants::default(),
+        grants: Default::default(),
         timeout: None,
         run_timeout: None,
         cpu_limit: None,

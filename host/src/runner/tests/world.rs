@@ -64,6 +64,7 @@ pub fn route() -> Route {
         arguments: Json::null(),
         variables: Json::null(),
         state: StateGrants::default(),
+        grants: Default::default(),
         timeout: None,
         run_timeout: None,
         cpu_limit: None,
