@@ -20,11 +20,12 @@ const LAYERS: [&[&str]; 12] = [
     &["lib"],
 ];
 /// Crates that only some modules may name.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("axum", &["api", "app"]),
     ("axum_server", &["app"]),
     ("wasmtime", &["wasm", "plugins"]),
     ("wasmtime_wasi", &["wasm"]),
+    ("wasmtime_wasi_http", &["wasm"]),
     ("rusqlite", &["store"]),
     ("clap", &["cli"]),
     ("prometheus_client", &["metrics"]),
@@ -50,8 +51,15 @@ const RUNTIME_FREE: [&str; 12] = [
     "config",
 ];
 /// Files that start tasks on the runtime; each names and joins what it starts.
-const SPAWNERS: [&str; 6] =
-    ["runner/submit.rs", "runner/recover.rs", "wasm/engine.rs", "app.rs", "wasm/pool.rs", "callback/deliver.rs"];
+const SPAWNERS: [&str; 7] = [
+    "runner/submit.rs",
+    "runner/recover.rs",
+    "wasm/engine.rs",
+    "app.rs",
+    "wasm/pool.rs",
+    "wasm/outgoing/send.rs",
+    "callback/deliver.rs",
+];
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
 

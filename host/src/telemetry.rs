@@ -17,6 +17,9 @@ pub const LOG_VARIABLE: &str = "SANDPOOL_LOG";
 /// What is logged without it. Of the lines of guests, `logs.forward` says which.
 const LOGGED: &str = "info,guest=trace";
 
+/// It warns of guests' faulty requests, as often as they make them.
+const LOUD: &str = "wasmtime_wasi_http";
+
 /// How long the end of the program may be held up by a collector.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
@@ -30,7 +33,7 @@ pub fn start(is_server: bool) -> Telemetry {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|wanted| !wanted.is_empty());
     let parsed = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOGGED));
     let fault = parsed.as_ref().err().map(ToString::to_string);
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let filter = quiet(parsed.unwrap_or_else(|_| EnvFilter::new(LOGGED)), wanted.as_deref());
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let log: Box<dyn Layer<Registry> + Send + Sync> = match std::io::stderr().is_terminal() {
         true => lines.with_filter(filter).boxed(),
@@ -56,6 +59,14 @@ pub fn start(is_server: bool) -> Telemetry {
         tracing::warn!("no traces are exported: {fault}");
     }
     Telemetry { traces }
+}
+
+/// Without the warnings that guests could flood the log with, unless somebody asks for them.
+fn quiet(filter: EnvFilter, wanted: Option<&str>) -> EnvFilter {
+    match format!("{LOUD}=error").parse() {
+        Ok(directive) if !wanted.is_some_and(|wanted| wanted.contains(LOUD)) => filter.add_directive(directive),
+        _ => filter,
+    }
 }
 
 impl Telemetry {

@@ -18,13 +18,16 @@ use tower_layer::Layer;
 const TAKES_NOTHING: Duration = Duration::from_secs(30);
 /// Files that are none of a client's: the store, components, pipes to compilers.
 const RESERVED: u64 = 128;
+/// Files for what guests are granted, connections and directories, where the system lets this process have so many.
+const FOR_GUESTS: u64 = 2048;
 
 /// Raises the limit of open files as far as the system lets this process, and tells how many of the wanted connections
 /// fit below it.
 pub fn connection_limit(wanted: u32) -> usize {
     let most = u64::from(wanted);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let files = maximum.unwrap_or(most + RESERVED).min(most + RESERVED).max(current.unwrap_or(0));
+    let all = most + RESERVED + FOR_GUESTS;
+    let files = maximum.unwrap_or(all).min(all).max(current.unwrap_or(0));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).map(|()| files);
     let files = raised.ok().or(current).unwrap_or(most);
     usize::try_from(files.saturating_sub(RESERVED).clamp(16, most.max(16))).unwrap_or(16)

@@ -7,6 +7,7 @@ use super::cache::{Cache, CacheError, hex_digest};
 use super::describe::describe;
 use super::engine::WasmEngine;
 use super::generator::GuestIds;
+use super::granted::Granted;
 use super::imports::GIVEN;
 use super::instance::HostState;
 use super::pool::GuestPool;
@@ -133,7 +134,8 @@ impl<'a> Loader<'a> {
     pub fn route(&mut self, route: &Route) -> Result<GuestPool, LoadError> {
         let program = self.program(&route.component)?;
         let pre = program.route_pre(self.engine)?;
-        Ok(GuestPool::new(Arc::clone(self.engine), pre, route.memory, route.cpu_limit, route.pool.min))
+        let granted = Granted::open(&route.grants).map_err(|why| LoadError { path: route.component.clone(), why })?;
+        Ok(GuestPool::new(Arc::clone(self.engine), pre, route, granted))
     }
 
     /// What a route's component says about itself, if it does; it is asked once, in an instance of its own.
@@ -228,7 +230,7 @@ impl Program {
         if !missing.is_empty() {
             let why = format!(
                 "imports what this host does not give: {}. It gives the imports of world `route` of sandpool:route@1.0.0 \
-                 and WASI 0.2 (cli, clocks, filesystem, io, random, sockets)",
+                 and WASI 0.2 (cli, clocks, filesystem, http/outgoing-handler, io, random, sockets)",
                 missing.join(", ")
             );
             return Err(LoadError { path: self.path.clone(), why });

@@ -4,6 +4,7 @@
 use super::bindings::route::sandpool::route::types;
 use super::control::{Control, Metered};
 use super::engine::WasmEngine;
+use super::granted::Granted;
 use super::instance::{HostState, new_store};
 use super::trap;
 use crate::executor::Cancel;
@@ -36,11 +37,13 @@ pub fn describe(engine: &Arc<WasmEngine>, pre: &InstancePre<HostState>) -> Resul
 
 fn call(engine: &Arc<WasmEngine>, pre: InstancePre<HostState>) -> Result<types::Description, String> {
     let instances = Arc::clone(&engine.instances);
+    let sender = Arc::clone(&engine.sender);
     let cancel = Arc::new(Cancel::default());
     let control = Arc::new(Control::new(cancel, Some(CPU_LIMIT), Arc::clone(&engine.executing)));
     let guest = Metered::new(Arc::clone(&control), async move {
         let _share = instances.acquire_owned().await.map_err(|error| error.to_string())?;
-        let mut store = new_store(pre.engine(), MEMORY, control);
+        let store = new_store(pre.engine(), MEMORY, control, &Granted::default(), &sender);
+        let mut store = store.map_err(|error| format!("failed: {error}"))?;
         let said = ask(&pre, &mut store).await;
         said.map_err(|error| match trap::outcome_of(&error, store.data()) {
             Outcome::Fault(fault) => format!("failed. {fault}"),

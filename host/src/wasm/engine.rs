@@ -4,7 +4,9 @@
 use super::imports;
 use super::instance::HostState;
 use super::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::outgoing::Sender;
 use super::ticker::Ticker;
+use crate::guard::system_lookup;
 use crate::metrics::{Histogram, Metrics};
 use crate::route::MAX_MEMORY;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub struct WasmEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<HostState>,
     pub(super) ticker: Ticker,
+    /// Sends guests' requests to web servers.
+    pub(super) sender: Arc<Sender>,
     /// One permit an instance.
     pub(super) instances: Arc<Semaphore>,
     /// One permit a ready instance, beside the other: tasks always find half of the places free of ready ones.
@@ -57,9 +61,10 @@ impl WasmEngine {
         let ready = Arc::new(Semaphore::new(INSTANCES as usize / 2));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let executing = Arc::default();
+        let sender = Arc::new(Sender::new(system_lookup()));
         let instantiate = metrics.instantiate.clone();
         let guests = Some(guests);
-        Ok(Arc::new(Self { engine, linker, ticker, instances, ready, executing, instantiate, cores, guests }))
+        Ok(Arc::new(Self { engine, linker, ticker, sender, instances, ready, executing, instantiate, cores, guests }))
     }
 
     /// Whether a guest thread has nothing to do.

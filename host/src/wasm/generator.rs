@@ -4,6 +4,7 @@
 use super::bindings::id_generator::IdGeneratorPre;
 use super::control::{Control, Metered};
 use super::engine::WasmEngine;
+use super::granted::Granted;
 use super::instance::{HostState, new_store};
 use crate::executor::IdGenerator;
 use crate::ids::TaskId;
@@ -39,9 +40,10 @@ impl IdGenerator for GuestIds {
             let share = share.map_err(|_| "the host has no room for another instance")?.map_err(|e| e.to_string())?;
             let _ticking = engine.ticker.busy();
             let control = Arc::new(Control::new(Arc::default(), Some(TIME_LIMIT), Arc::clone(&engine.executing)));
+            let sender = Arc::clone(&engine.sender);
             let call = Metered::new(Arc::clone(&control), async move {
                 let _share = share;
-                let mut store = new_store(pre.engine(), MEMORY, control);
+                let mut store = new_store(pre.engine(), MEMORY, control, &Granted::default(), &sender)?;
                 let guest = pre.instantiate_async(&mut store).await?;
                 guest.call_generate(&mut store, &entropy).await
             });

@@ -1,4 +1,4 @@
-//! Owns what a guest may import: the Sandpool interfaces and WASI 0.2 with nothing granted.
+//! Owns what a guest may import: the Sandpool interfaces and WASI 0.2, of which only the harmless part works without a grant.
 //! Must not know how a guest is instantiated or stopped.
 
 use super::bindings::route::Route;
@@ -6,6 +6,7 @@ use super::bindings::route::sandpool::route::state::{Host as StateHost, HostStat
 use super::bindings::route::sandpool::route::state::{StateError, Versioned};
 use super::bindings::route::sandpool::route::{events, log, progress, types};
 use super::instance::HostState;
+use super::outgoing;
 use crate::executor::{MAX_VALUE, VariableError, Variables};
 use crate::task::event;
 use crate::task::log::Level;
@@ -20,7 +21,7 @@ const EVENT_NAME: usize = 64;
 const EVENT_DATA: usize = 64 * 1024;
 
 /// The interfaces given to every guest, by the start of their names.
-pub const GIVEN: [&str; 11] = [
+pub const GIVEN: [&str; 13] = [
     "sandpool:route/types@1.",
     "sandpool:route/state@1.",
     "sandpool:route/progress@1.",
@@ -29,6 +30,8 @@ pub const GIVEN: [&str; 11] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
+    "wasi:http/outgoing-handler@0.2.",
+    "wasi:http/types@0.2.",
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",
@@ -38,6 +41,8 @@ pub const GIVEN: [&str; 11] = [
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    outgoing::limit(&mut linker)?;
     Route::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -4,8 +4,10 @@
 use super::bindings::route::sandpool::route::types::{Args, Request, User};
 use super::bindings::route::{Route, RoutePre};
 use super::control::Control;
+use super::granted::Granted;
 use super::imports::StateHandle;
 use super::limits::Limits;
+use super::outgoing::{Outgoing, Sender};
 use super::stdio::{LineLog, Reports};
 use super::trap;
 use crate::executor::Call;
@@ -17,19 +19,19 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 /// The most bytes of a guest's answer.
 pub const MAX_RESULT: usize = 8 << 20;
 /// The most bytes that a task may move through one host call, its answer included.
 const HOST_CALL_BYTES: usize = MAX_RESULT + (1 << 20);
-/// Handles that a task may hold at once.
-const HANDLES: usize = 1_000;
 /// The most random bytes of one call.
 const RANDOM_BYTES: u64 = 64 << 10;
 
 /// What the host keeps for one instance.
 pub struct HostState {
     wasi: WasiCtx,
+    outgoing: Outgoing,
     pub(super) table: ResourceTable,
     pub(super) reports: Reports,
     pub(super) limits: Limits,
@@ -38,21 +40,22 @@ pub struct HostState {
 }
 
 impl HostState {
-    fn new(memory: u64, control: Arc<Control>) -> Self {
+    fn new(memory: u64, control: Arc<Control>, granted: &Granted, sender: &Arc<Sender>) -> wasmtime::Result<Self> {
         let reports = Reports::default();
         let output = [Level::Info, Level::Warn].map(|level| LineLog::new(reports.clone(), level));
         let [stdout, stderr] = output.clone();
-        let wasi = WasiCtx::builder()
-            .stdout(stdout)
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(stdout)
             .stderr(stderr)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES)
-            .build();
+            .max_random_size(RANDOM_BYTES);
+        granted.give(&mut wasi)?;
+        let outgoing = Outgoing::new(Arc::clone(granted.grants()), Arc::clone(sender));
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        Self { wasi, table, reports, limits: Limits::new(memory), control, output }
+        table.set_max_capacity(granted.handles());
+        Ok(Self { wasi: wasi.build(), outgoing, table, reports, limits: Limits::new(memory), control, output })
     }
 }
 
@@ -62,19 +65,34 @@ impl WasiView for HostState {
     }
 }
 
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.outgoing.view(&mut self.table)
+    }
+}
+
 /// A store in which the limits hold from the first instruction.
-pub fn new_store(engine: &Engine, memory: u64, control: Arc<Control>) -> Store<HostState> {
-    let mut store = Store::new(engine, HostState::new(memory, control));
+///
+/// # Errors
+/// When what is granted cannot be given.
+pub fn new_store(
+    engine: &Engine,
+    memory: u64,
+    control: Arc<Control>,
+    granted: &Granted,
+    sender: &Arc<Sender>,
+) -> wasmtime::Result<Store<HostState>> {
+    let mut store = Store::new(engine, HostState::new(memory, control, granted, sender)?);
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(HOST_CALL_BYTES);
-    store.set_max_component_handles(HANDLES);
+    store.set_max_component_handles(granted.handles());
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| match context.data().control.interrupt() {
         Some(interrupt) => Err(interrupt.into()),
         // Not `Yield`: it would wake itself without ever letting the runtime look at its timers and sockets.
         None => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
     });
-    store
+    Ok(store)
 }
 
 /// An instance that has not run yet.
@@ -88,8 +106,15 @@ impl Instance {
     ///
     /// # Errors
     /// How that code failed.
-    pub async fn new(pre: &RoutePre<HostState>, memory: u64, control: Arc<Control>) -> Result<Self, Outcome> {
-        let mut store = new_store(pre.engine(), memory, control);
+    pub async fn new(
+        pre: &RoutePre<HostState>,
+        memory: u64,
+        control: Arc<Control>,
+        granted: &Granted,
+        sender: &Arc<Sender>,
+    ) -> Result<Self, Outcome> {
+        let store = new_store(pre.engine(), memory, control, granted, sender);
+        let mut store = store.map_err(|error| Outcome::Fault(Fault::NotRunnable(format!("{error:#}"))))?;
         match pre.instantiate_async(&mut store).await {
             Ok(route) => Ok(Self { store, route }),
             Err(error) => Err(trap::outcome_of(&error, store.data())),
@@ -100,6 +125,7 @@ impl Instance {
     pub async fn run(mut self, call: Call, control: Arc<Control>) -> Outcome {
         let state = self.store.data_mut();
         state.control = control;
+        state.outgoing.connect(&call);
         state.reports.connect(Arc::clone(&call.sink));
         let Ok(handle) = state.table.push(StateHandle(Arc::clone(&call.variables))) else {
             return Outcome::Fault(Fault::NotRunnable("no room for the state handle".into()));

@@ -4,8 +4,10 @@
 use super::bindings::route::RoutePre;
 use super::control::{Control, Metered};
 use super::engine::WasmEngine;
+use super::granted::Granted;
 use super::instance::{HostState, Instance};
 use crate::executor::{Call, Cancel, Executor};
+use crate::route::Route;
 use crate::task::ending::{Fault, Outcome};
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -28,6 +30,7 @@ struct Inner {
     pre: RoutePre<HostState>,
     memory: u64,
     cpu_limit: Option<Duration>,
+    granted: Granted,
     min: usize,
     ready: Mutex<Vec<Ready>>,
     refilling: AtomicBool,
@@ -43,19 +46,14 @@ struct Ready {
 }
 
 impl GuestPool {
-    pub(super) fn new(
-        engine: Arc<WasmEngine>,
-        pre: RoutePre<HostState>,
-        memory: u64,
-        cpu_limit: Option<Duration>,
-        min: u32,
-    ) -> Self {
+    pub(super) fn new(engine: Arc<WasmEngine>, pre: RoutePre<HostState>, route: &Route, granted: Granted) -> Self {
         let inner = Arc::new(Inner {
             engine,
             pre,
-            memory,
-            cpu_limit,
-            min: min as usize,
+            memory: route.memory,
+            cpu_limit: route.cpu_limit,
+            granted,
+            min: route.pool.min as usize,
             ready: Mutex::default(),
             refilling: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -143,7 +141,7 @@ impl Inner {
     /// Makes an instance, and measures how long that takes.
     async fn instance(&self, control: Arc<Control>) -> Result<Instance, Outcome> {
         let began = Instant::now();
-        let made = Instance::new(&self.pre, self.memory, control).await;
+        let made = Instance::new(&self.pre, self.memory, control, &self.granted, &self.engine.sender).await;
         self.engine.instantiate.observe(began.elapsed());
         made
     }
