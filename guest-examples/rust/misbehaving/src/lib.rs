@@ -4,11 +4,14 @@
 //! What Rust has no words for is written by hand in `../wat`.
 
 mod answers;
+mod escapes;
 mod floods;
 mod hogs;
+mod requests;
 mod script;
 mod shared;
 mod system;
+mod takers;
 
 use serde_json::{Value, json};
 
@@ -58,6 +61,12 @@ impl Guest for Misbehaving {
             "sleep-ms" => system::sleep(&input),
             "stdout" => system::print(&input),
             "env" => Ok(system::environment()),
+            "files" => escapes::files(&input),
+            "open-files" => escapes::open_files(&input),
+            "sockets" => escapes::sockets(&input),
+            "requests" => requests::send(&input),
+            "handles" => takers::handles(&input),
+            "host-memory" => takers::host_memory(&input),
             _ => Err(failure(
                 format!("mode is not one that this component knows: {mode:?}"),
                 json!({ "field": "mode", "got": mode }),
