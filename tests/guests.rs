@@ -69,6 +69,8 @@ async fn the_example_configuration_serves_every_example_within_40_mib() {
     assert!((sum.body["Result"]["InnerValue"].as_f64().expect("a number") - 671.462_947).abs() < 1e-3, "{sum:?}");
     let counted = server.run("/count", Value::Null).await;
     assert_eq!(counted.text("State"), "Completed", "{counted:?}");
+    let fetched = server.run("/fetch", json!({"url": "http://localhost:8080/"})).await;
+    assert_eq!(fetched.text("Error"), "no answer from localhost:8080: HttpRequestDenied", "{fetched:?}");
     let ordered = server.put(202, "/orders/7", json!({"Start": 1, "End": 10})).await;
     assert!(ordered.id().starts_with("order-"), "{ordered:?}");
 }

@@ -6,10 +6,12 @@
 mod bad_input;
 mod command_line;
 mod connections;
+mod directories;
 mod events;
 mod fixture;
 mod following;
 mod formats;
+mod grants;
 mod guests;
 mod idempotency;
 mod ids;
@@ -33,3 +35,4 @@ mod surface;
 mod task_routes;
 mod tidy;
 mod tools;
+mod web;
