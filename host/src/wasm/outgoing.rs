@@ -224,27 +224,4 @@ pub fn limit<T: WasiHttpView + 'static>(linker: &mut Linker<T>) -> wasmtime::Res
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_one_host() {
-        let named = |url: &str, is_tls| {
-            let uri: Uri = url.parse().ok()?;
-            target(&uri, is_tls).ok().map(|(host, port)| format!("{host} {port}"))
-        };
-        assert_eq!(named("http://Example.com/", false).as_deref(), Some("example.com 80"));
-        assert_eq!(named("https://example.com/", true).as_deref(), Some("example.com 443"));
-        assert_eq!(named("http://0x7f.1:81/", false).as_deref(), Some("127.0.0.1 81"));
-        assert_eq!(named("http://[::1]:81/", false).as_deref(), Some("[::1] 81"));
-        for odd in [
-            "http://granted@evil.test/",
-            "http://granted:80@evil.test:80/",
-            "http://a.test:/",
-            "http://a.test:99999/",
-            "http://a_b%00.test/",
-        ] {
-            assert_eq!(named(odd, false), None, "{odd}");
-        }
-    }
-}
+mod tests;
