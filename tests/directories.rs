@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A folder with a secret, and beside it `config` for the server, `read` and `write` for guests.
@@ -168,6 +169,20 @@ async fn a_directory_stays_the_one_that_was_granted() {
     for _ in 0..3 {
         assert_eq!(world.files("/inner", json!([["read", "/inner", "own.txt"]])).await, ["inner"]);
     }
+}
+
+#[tokio::test]
+async fn a_file_that_never_opens_does_not_hold_up_a_stop() {
+    let world = World::new().await;
+    let made = std::process::Command::new("mkfifo").arg(world.at("read/pipe")).status().expect("mkfifo");
+    assert!(made.success());
+    let id = world.server.put(202, "/m", json!({"mode": "files", "calls": [["read", "/read", "pipe"]]})).await.id();
+    world.server.running(&id).await;
+    let began = Instant::now();
+    let stopped = world.server.delete(200, &format!("/tasks/{id}")).await;
+    assert_eq!(stopped.text("State"), "Aborted");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(world.file(json!(["read", "/read", "notes.txt"])).await, "notes");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::route::grants::{Directory, Grants};
 use rustix::fs::{Mode, OFlags, open};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 /// Handles that a task may hold at once.
 const HANDLES: usize = 1_000;
@@ -32,7 +32,12 @@ impl Granted {
             })
         };
         let directories = grants.directories.iter().map(opened).collect::<Result<_, _>>()?;
-        Ok(Self { grants: Arc::clone(grants), directories })
+        let granted = Self { grants: Arc::clone(grants), directories };
+        // Where there is no /proc, it is better to know it now than with each task.
+        granted
+            .give(&mut WasiCtx::builder())
+            .map_err(|error| format!("granted directories cannot be given: {error:#}"))?;
+        Ok(granted)
     }
 
     /// The grants themselves.

@@ -32,6 +32,8 @@ const CONNECTIONS: usize = 256;
 const LOOKUPS: usize = 32;
 /// Addresses of a name that are tried.
 const ADDRESSES: usize = 4;
+/// Clients of the server come before guests' requests, and these before guests.
+const NICENESS: i32 = 5;
 /// Fields of a response's head.
 const FIELDS: usize = 100;
 
@@ -136,6 +138,7 @@ fn start() -> io::Result<Runtime> {
         .max_blocking_threads(LOOKUPS + 1)
         .thread_name("outgoing")
         .enable_all()
+        .on_thread_start(|| _ = rustix::process::setpriority_process(None, NICENESS))
         .build()
 }
 
