@@ -19,6 +19,7 @@ mod tests;
 mod variables;
 mod writer;
 
+use super::events::{EVENTS_BYTES, REPLAY_BYTES};
 use super::{Answer, Claim, Events, Note, Page, Scope, Search, Store, StoreError, StoreUrl, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
@@ -44,6 +45,7 @@ pub struct SqliteStore {
     /// Fields are dropped in this order: the writer can empty the WAL only when no reader is left.
     readers: Option<Port>,
     searcher: Option<Port>,
+    replayer: Option<Port>,
     writer: Port,
     counters: Counters,
     told: watch::Sender<u64>,
@@ -67,8 +69,9 @@ impl SqliteStore {
         let file::Opened { connection, path, lock } = file::open(path)?;
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
+        let replayer = Some(reader::start_replayer(&path)?);
         let (told, news) = Default::default();
-        Ok(Self { readers, searcher, writer, counters, told, news })
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -77,7 +80,7 @@ impl SqliteStore {
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
         let (told, news) = Default::default();
-        Ok(Self { readers: None, searcher: None, writer, counters, told, news })
+        Ok(Self { readers: None, searcher: None, replayer: None, writer, counters, told, news })
     }
 
     /// How many transactions its metrics have counted.
@@ -142,13 +145,14 @@ impl Store for SqliteStore {
 
     fn claim(&self, claim: Claim) -> Answer<'_, bool> {
         let is_followed = !claim.events.is_empty();
-        let claimed = self.writer.ask(0, move |on| tasks::claim(on, &claim));
+        let claimed = self.writer.ask(bytes_of(&claim.events), move |on| tasks::claim(on, &claim));
         Box::pin(async move { claimed.await.inspect(|claimed| self.tell(*claimed && is_followed)) })
     }
 
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
         let (id, ending) = (id.clone(), ending.clone());
         let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
+        let bytes = bytes + bytes_of(&ending.events);
         let is_followed = !ending.events.is_empty();
         // The callback is due from the same commit on.
         let finished = self.writer.ask(bytes, move |on| {
@@ -173,7 +177,7 @@ impl Store for SqliteStore {
     fn note(&self, notes: Vec<Note>) -> Answer<'_, ()> {
         let of_note = |note: &Note| {
             let log = note.log.as_ref().map_or(0, String::len);
-            log + note.events.iter().map(TaskEvent::size).sum::<usize>()
+            log + bytes_of(&note.events)
         };
         let bytes = notes.iter().map(of_note).sum();
         let is_followed = notes.iter().any(|note| !note.events.is_empty());
@@ -181,8 +185,18 @@ impl Store for SqliteStore {
         Box::pin(async move { noted.await.inspect(|()| self.tell(is_followed)) })
     }
 
-    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
-        self.reading().ask(0, move |on| events::page(on, after, &scope))
+    fn events(&self, after: u64) -> Answer<'_, Events> {
+        self.reading().ask(0, move |on| events::page(on, after, &Scope::All, EVENTS_BYTES))
+    }
+
+    fn replay(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
+        let port = self.replayer.as_ref().unwrap_or(&self.writer);
+        port.ask(0, move |on| events::page(on, after, &scope, REPLAY_BYTES))
+    }
+
+    fn last_event(&self, id: &TaskId) -> Answer<'_, Option<(u64, String)>> {
+        let id = id.clone();
+        self.reading().ask(0, move |on| events::last_of(on, &id))
     }
 
     fn newest_event(&self) -> Answer<'_, u64> {
@@ -257,12 +271,16 @@ impl Store for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            for port in [&self.readers, &self.searcher].into_iter().flatten() {
+            for port in [&self.readers, &self.searcher, &self.replayer].into_iter().flatten() {
                 port.close().await;
             }
             self.writer.close().await;
         })
     }
+}
+
+fn bytes_of(events: &[TaskEvent]) -> usize {
+    events.iter().map(TaskEvent::size).sum()
 }
 
 fn flat(answer: Answer<'_, Result<u64, VariableError>>) -> BoxFuture<'_, Result<u64, VariableError>> {

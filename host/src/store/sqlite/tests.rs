@@ -8,8 +8,10 @@ use crate::ids::IdScheme;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
 use crate::store::conformance::{Shared, search, suite};
-use crate::store::{Claim, Store, StoreError, StoreUrl, Submission};
+use crate::store::events::EVENTS_BYTES;
+use crate::store::{Claim, Note, Scope, Store, StoreError, StoreUrl, Submission};
 use crate::task::access::{Allowed, Permission};
+use crate::task::event::TaskEvent;
 use crate::task::state::Event;
 use crate::task::{Ending, Invocation, Request, Task};
 use crate::value::Json;
@@ -78,16 +80,14 @@ pub(super) fn ending() -> Ending {
     }
 }
 
+fn claim(task: &Task) -> Claim {
+    let (id, slot) = (task.id.clone(), "host-1/orders/0".into());
+    Claim { id, attempts_before: 0, at: Timestamp(5), slot, events: Vec::new() }
+}
+
 async fn whole_life(store: &SqliteStore, task: &Task) {
     store.insert(task).await.expect("inserts");
-    let claim = Claim {
-        id: task.id.clone(),
-        attempts_before: 0,
-        at: Timestamp(5),
-        slot: "host-1/orders/0".into(),
-        events: Vec::new(),
-    };
-    assert!(store.claim(claim).await.expect("claims"));
+    assert!(store.claim(claim(task)).await.expect("claims"));
     assert!(store.finish(&task.id, 1, &ending()).await.expect("finishes"));
 }
 
@@ -235,6 +235,21 @@ fn a_store_is_marked_as_ours_and_its_tables_are_sound() {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).expect("reads");
     assert_eq!(pragma("application_id"), APPLICATION);
     assert_eq!(usize::try_from(pragma("user_version")), Ok(NEWEST));
+}
+
+#[tokio::test]
+async fn reading_back_stops_sooner_than_reading_what_is_new() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(&folder.path().join("s.db")).expect("opens");
+    let task = task();
+    store.insert(&task).await.expect("inserts");
+    assert!(store.claim(claim(&task)).await.expect("claims"));
+    let large = Json::from_serialize(&"x".repeat(EVENTS_BYTES / 2)).expect("JSON");
+    let events = (0..4).map(|_| TaskEvent::custom("large".into(), large.clone())).collect();
+    let note = Note { id: task.id, attempt: 1, progress: None, log: None, events, keep: None };
+    store.note(vec![note]).await.expect("notes");
+    let (new, back) = (store.events(0).await, store.replay(0, Scope::All).await);
+    assert_eq!((new.expect("reads").events.len(), back.expect("reads").events.len()), (2, 1));
 }
 
 #[tokio::test]
