@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::large_futures)]
 
 mod bad_input;
+mod callbacks;
 mod command_line;
 mod connections;
 mod fixture;
@@ -18,6 +19,7 @@ mod logs;
 mod metrics;
 mod queries;
 mod queue;
+mod receiver;
 mod retention;
 mod retries;
 mod secure;
@@ -30,3 +32,4 @@ mod surface;
 mod task_routes;
 mod tidy;
 mod tools;
+mod webhooks;
