@@ -104,7 +104,7 @@ async fn submit_until_killed(
         let number = nth * CLIENTS + client;
         let class = CLASSES[(nth + client) % CLASSES.len()];
         let input = json!({"mode": "sleep-ms", "ms": 5, "callbackUrl": url(receiver, class, number)});
-        let path = if number % 3 == 0 { "/fail" } else { "/rerun" };
+        let path = if number.is_multiple_of(3) { "/fail" } else { "/rerun" };
         let Ok(answer) = server.request("PUT", path).json(&input).send().await else { break };
         if answer.status().as_u16() != 202 {
             break;
