@@ -94,9 +94,12 @@ async fn ends_are_told_in_three_formats() {
     let text = sent.text();
     assert!(text.contains(&trapped.id()) && text.contains("EventName: \"_yaml_Callback\""), "{text}");
     assert!(!text.contains("Result"), "{text}");
+    submit("/bare", json!({"mode": "sleep-ms", "ms": 1})).await;
+    let sent = receiver.await_on("/bare", 1).await.remove(0).json();
+    assert_eq!((&sent["State"], sent.get("Result")), (&json!("Completed"), None), "it is not asked for");
     let id = server.put(202, "/bare", json!({"mode": "loop"})).await.id();
     server.delete(200, &format!("/tasks/{id}")).await;
-    let sent = receiver.await_on("/bare", 1).await.remove(0).json();
+    let sent = receiver.await_on("/bare", 2).await.remove(1).json();
     assert_eq!((&sent["State"], &sent["Error"]), (&json!("Aborted"), &json!("Aborted by the user")));
     for (path, id) in [("/json", completed.id()), ("/bare", id)] {
         let info = told(&server, &id).await.body["CallbackInfo"].clone();
