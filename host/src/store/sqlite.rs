@@ -30,6 +30,7 @@ use port::Port;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tasks::New;
 use tokio::sync::Notify;
 use writer::Counters;
@@ -46,6 +47,8 @@ pub struct SqliteStore {
     counters: Counters,
     /// See [`super::Outbox::news`].
     news: Arc<Notify>,
+    /// Some task has a callback: until then no end has to look for its own.
+    has_callbacks: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -62,9 +65,10 @@ impl SqliteStore {
 
     fn open_file(path: &Path, counters: Counters) -> Result<Self, StoreError> {
         let file::Opened { connection, path, lock } = file::open(path)?;
+        let has_callbacks = Arc::new(AtomicBool::new(outbox::any(&connection)));
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
-        Ok(Self { readers, searcher, writer, counters, news: Arc::default() })
+        Ok(Self { readers, searcher, writer, counters, news: Arc::default(), has_callbacks })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -72,7 +76,8 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        Ok(Self { readers: None, searcher: None, writer, counters, news: Arc::default() })
+        let (news, has_callbacks) = Default::default();
+        Ok(Self { readers: None, searcher: None, writer, counters, news, has_callbacks })
     }
 
     /// How many transactions its metrics have counted.
@@ -87,6 +92,12 @@ impl SqliteStore {
         self.counters.batches.sum()
     }
 
+    fn expect_callback(&self, task: &Task) {
+        if task.invocation.callback.is_some() {
+            self.has_callbacks.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// A database in memory has only the writer's connection.
     fn reading(&self) -> &Port {
         self.readers.as_ref().unwrap_or(&self.writer)
@@ -95,6 +106,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn insert(&self, task: &Task) -> Answer<'_, ()> {
+        self.expect_callback(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -105,6 +117,7 @@ impl Store for SqliteStore {
     }
 
     fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
+        self.expect_callback(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -126,9 +139,11 @@ impl Store for SqliteStore {
         let (id, ending) = (id.clone(), ending.clone());
         let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
         // The callback is due from the same commit on.
+        let has_callbacks = Arc::clone(&self.has_callbacks);
         let finished = self.writer.ask(bytes, move |on| {
             let ended = tasks::finish(on, &id, attempt, &ending)?;
-            Ok((ended, ended && outbox::enter(on, &id, ending.at)?))
+            let looks = ended && has_callbacks.load(Ordering::SeqCst);
+            Ok((ended, looks && outbox::enter(on, &id, ending.at)?))
         });
         Box::pin(async move {
             let (ended, entered) = finished.await?;
