@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::large_futures)]
 
 mod bad_input;
+mod callbacks;
 mod command_line;
 mod connections;
 mod events;
@@ -21,6 +22,7 @@ mod metrics;
 mod progress;
 mod queries;
 mod queue;
+mod receiver;
 mod retention;
 mod retries;
 mod secure;
@@ -33,3 +35,4 @@ mod surface;
 mod task_routes;
 mod tidy;
 mod tools;
+mod webhooks;

@@ -33,6 +33,7 @@ use port::Port;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tasks::New;
 use tokio::sync::{Notify, watch};
 use writer::Counters;
@@ -51,6 +52,8 @@ pub struct SqliteStore {
     told: watch::Sender<u64>,
     /// See [`super::Outbox::news`].
     news: Arc<Notify>,
+    /// Some task has a callback: until then no end has to look for its own.
+    has_callbacks: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -67,11 +70,12 @@ impl SqliteStore {
 
     fn open_file(path: &Path, counters: Counters) -> Result<Self, StoreError> {
         let file::Opened { connection, path, lock } = file::open(path)?;
+        let has_callbacks = Arc::new(AtomicBool::new(outbox::any(&connection)));
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
         let replayer = Some(reader::start_replayer(&path)?);
         let (told, news) = Default::default();
-        Ok(Self { readers, searcher, replayer, writer, counters, told, news })
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -79,8 +83,9 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        let (told, news) = Default::default();
-        Ok(Self { readers: None, searcher: None, replayer: None, writer, counters, told, news })
+        let (told, news, has_callbacks) = Default::default();
+        let (readers, searcher, replayer) = (None, None, None);
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks })
     }
 
     /// How many transactions its metrics have counted.
@@ -102,6 +107,12 @@ impl SqliteStore {
         }
     }
 
+    fn expect_callback(&self, task: &Task) {
+        if task.invocation.callback.is_some() {
+            self.has_callbacks.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// A database in memory has only the writer's connection.
     fn reading(&self) -> &Port {
         self.readers.as_ref().unwrap_or(&self.writer)
@@ -110,6 +121,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn insert(&self, task: &Task) -> Answer<'_, ()> {
+        self.expect_callback(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -125,6 +137,7 @@ impl Store for SqliteStore {
     }
 
     fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
+        self.expect_callback(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -155,9 +168,11 @@ impl Store for SqliteStore {
         let bytes = bytes + bytes_of(&ending.events);
         let is_followed = !ending.events.is_empty();
         // The callback is due from the same commit on.
+        let has_callbacks = Arc::clone(&self.has_callbacks);
         let finished = self.writer.ask(bytes, move |on| {
             let ended = tasks::finish(on, &id, attempt, &ending)?;
-            Ok((ended, ended && outbox::enter(on, &id, ending.at)?))
+            let looks = ended && has_callbacks.load(Ordering::SeqCst);
+            Ok((ended, looks && outbox::enter(on, &id, ending.at)?))
         });
         Box::pin(async move {
             let (ended, entered) = finished.await?;

@@ -7,9 +7,9 @@ use crate::clock::Timestamp;
 use crate::ids::IdScheme;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
-use crate::store::conformance::{Shared, search, suite};
+use crate::store::conformance::{Shared, outbox, search, suite};
 use crate::store::events::EVENTS_BYTES;
-use crate::store::{Claim, Note, Scope, Store, StoreError, StoreUrl, Submission};
+use crate::store::{Claim, Note, Outbox, Scope, Store, StoreError, StoreUrl, Submission};
 use crate::task::access::{Allowed, Permission};
 use crate::task::event::TaskEvent;
 use crate::task::state::Event;
@@ -263,6 +263,20 @@ async fn large_purges_are_cut_by_their_bytes() {
     }
     assert_eq!(store.purge(Timestamp(10), Timestamp(10)).await.expect("purges"), 4);
     assert_eq!(store.purge(Timestamp(10), Timestamp(10)).await.expect("purges"), 2);
+}
+
+#[tokio::test]
+async fn an_end_in_a_later_process_is_told_too() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("s.db");
+    let mut task = task();
+    let callback = Some(Box::new(outbox::callback("a:80")));
+    task.invocation = Arc::new(Invocation { callback, ..(*task.invocation).clone() });
+    open(&path).expect("opens").insert(&task).await.expect("inserts");
+    let store = open(&path).expect("opens again");
+    assert!(store.finish(&task.id, 0, &Ending { event: Event::Abort, ..ending() }).await.expect("finishes"));
+    let entered = store.entered(0, 9).await.expect("reads");
+    assert_eq!(entered.iter().map(|due| &*due.host).collect::<Vec<_>>(), ["a:80"]);
 }
 
 #[tokio::test]
