@@ -1,6 +1,6 @@
 //! The hub over the store double: what followers get, in which order, and what becomes of slow ones.
 
-use super::{Frame, HEARTBEAT, Hub, Options, Stream, comment, frame};
+use super::{HEARTBEAT, Hub, Joined, Options, Stream, comment, frame};
 use crate::clock::Timestamp;
 use crate::ids::{IdScheme, TaskId};
 use crate::principal::Principal;
@@ -176,6 +176,23 @@ async fn what_nobody_waits_for_is_not_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_was_overtaken_while_it_read_reads_on() {
+    let world = World::new();
+    let id = world.task(None, None).await;
+    let mut other = world.follow(Scope::All, None, 0);
+    assert_eq!(names(&mut other, 2).await, ["open", "state"]);
+    assert!(tokio::time::timeout(Duration::from_secs(1), other.next()).await.is_err());
+    world.say(&id, 1).await;
+    let (_, _, told) = next(&mut other).await.expect("an event");
+    let join = |after| world.hub.join(&Scope::Task(id.clone()), None, after);
+    assert!(matches!(join(told - 1), Joined::Behind));
+    assert!(matches!(join(told), Joined::Seat(_)));
+    world.hub.close();
+    assert_eq!(names(&mut other, 9).await.len(), 0);
+    assert!(matches!(join(told), Joined::Closed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_event_cuts_nobody_off() {
     let world = World::new();
     let id = world.task(None, None).await;
@@ -285,9 +302,4 @@ async fn silence_is_broken_by_comments_and_the_end_by_the_last_events() {
     let mut late = world.follow(Scope::All, None, 0);
     assert_eq!(names(&mut late, 9).await, ["open", "state", "n"]);
     assert!(world.hub.is_closed());
-}
-
-#[test]
-fn a_frame_is_bytes() {
-    assert_eq!(frame(None, "a", "1"), Frame::from_static(b"event: a\ndata: 1\n\n"));
 }
