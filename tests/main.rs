@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::large_futures)]
 
 mod bad_input;
+mod callbacks;
 mod command_line;
 mod connections;
 mod directories;
@@ -23,6 +24,7 @@ mod metrics;
 mod progress;
 mod queries;
 mod queue;
+mod receiver;
 mod retention;
 mod retries;
 mod secure;
@@ -36,3 +38,4 @@ mod task_routes;
 mod tidy;
 mod tools;
 mod web;
+mod webhooks;

@@ -98,7 +98,7 @@ fn schemathesis(server: &Server, operations: usize, credentials: &str) {
 
 #[tokio::test]
 async fn schemathesis_finds_nothing_on_open_routes() {
-    schemathesis(&open().await, 14, "");
+    schemathesis(&open().await, 16, "");
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn schemathesis_finds_nothing_on_guarded_routes() {
     let credentials = "\n[auth.openapi]\n\
         login = { username = \"morty\", password = \"pickle\" }\n\
         key = { api_key = \"test-api-key\" }\n";
-    schemathesis(&guarded().await, 11, credentials);
+    schemathesis(&guarded().await, 13, credentials);
 }
 
 #[tokio::test]

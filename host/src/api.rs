@@ -44,6 +44,7 @@ use percent_encoding::percent_decode_str;
 use problem::{Problem, or_problem};
 use rate::Limiter;
 use std::sync::Arc;
+use tasks::AboutTask;
 
 /// What the surface is configured with.
 #[derive(Debug, Clone)]
@@ -237,6 +238,7 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     // RFC 9110 §9.3.2: HEAD is GET without the content, which the server leaves out. It is safe, so it makes no task.
     let is_head = parts.method == Method::HEAD;
     let method = if is_head { Method::GET } else { parts.method.clone() };
+    let about = |task_route, parameters| AboutTask { api: &api, task_route, parameters, parts: &parts };
     let answer = match endpoints.table.find(method.as_str(), parts.uri.path()) {
         Found::Endpoint(Endpoint::Invoke(_), _) if is_head => Err(not_allowed(&parts.method, &["GET"])),
         Found::Endpoint(Endpoint::Invoke(loaded), parameters) => {
@@ -248,14 +250,10 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Events => {
             events::answer(&api, &endpoints, task_route, &parts).await
         }
-        Found::Endpoint(Endpoint::Task(task_route), parameters) => {
-            tasks::answer(&api, task_route, &parameters, &parts).await
-        }
-        Found::Endpoint(Endpoint::Log(task_route), parameters) => {
-            logs::answer(&api, task_route, &parameters, &parts).await
-        }
+        Found::Endpoint(Endpoint::Task(task_route), parameters) => tasks::answer(about(task_route, &parameters)).await,
+        Found::Endpoint(Endpoint::Log(task_route), parameters) => logs::answer(about(task_route, &parameters)).await,
         Found::Endpoint(Endpoint::Callbacks(task_route), parameters) => {
-            callbacks::answer(&api, task_route, &parameters, &parts).await
+            callbacks::answer(about(task_route, &parameters)).await
         }
         Found::Endpoint(Endpoint::Document, _) => endpoints.documents.answer_document(&api, &parts).await,
         Found::Endpoint(Endpoint::Page, _) => endpoints.documents.answer_page(&api, &parts).await,

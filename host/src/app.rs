@@ -279,7 +279,8 @@ impl App {
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
-        let (pumping, telling) = (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
+        let (mut pumping, mut telling) =
+            (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let callbacks_over = CancellationToken::new();
         let delivering = tokio::spawn(self.callbacks.deliver(callbacks_over.clone()));
         let refreshing = tokio::spawn(self.authenticator.refresh());
@@ -297,6 +298,9 @@ impl App {
             () = signals.next() => tracing::info!("shutting down: running tasks have {:?}", self.grace),
             // A listener that breaks is an end like any other: nothing that runs is lost.
             broken = &mut serving => served = Some(broken),
+            // Nobody would be told anything any more.
+            _ = &mut pumping => tracing::error!("the pump of events broke: shutting down"),
+            _ = &mut telling => tracing::error!("the hub of events broke: shutting down"),
         }
         let grace_is_over = async {
             tokio::select! {
@@ -308,9 +312,13 @@ impl App {
         if stopped > 0 {
             tracing::warn!(stopped, "tasks were stopped because their grace was over");
         }
-        drop(pumping.await);
+        if !pumping.is_finished() {
+            drop(pumping.await);
+        }
         self.hub.close();
-        drop(telling.await);
+        if !telling.is_finished() {
+            drop(telling.await);
+        }
         handle.graceful_shutdown(Some(LAST_ANSWERS));
         let served = match served {
             Some(served) => served,

@@ -17,6 +17,8 @@ mod yaml;
 #[cfg(test)]
 mod auth_tests;
 #[cfg(test)]
+mod callback_tests;
+#[cfg(test)]
 mod grants_tests;
 #[cfg(test)]
 mod logs_tests;

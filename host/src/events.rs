@@ -11,9 +11,9 @@ mod tests;
 pub use frame::{Frame, comment, frame};
 pub use stream::Stream;
 
-use crate::metrics::{Counted, EventMetrics, Metrics};
+use crate::metrics::{EventMetrics, Metrics};
 use crate::principal::Principal;
-use crate::store::{KeptEvent, Scope, Store, StoreError};
+use crate::store::{Scope, Store, StoreError};
 use crate::task::access::Permission;
 use crate::task::event::DONE;
 use frame::Event;
@@ -21,14 +21,22 @@ use queue::Queue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How long nothing is said before a comment shows that the stream is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often the store is looked at without having said that there is something new.
 const POLL: Duration = Duration::from_secs(1);
-/// After so many events those who were told get their turn, so that a busy machine makes nobody look slow.
-const AT_ONCE: usize = 32;
+/// After so many events, counted once for each follower, those who were told get their turn, so that a busy machine
+/// makes nobody look slow.
+const AT_ONCE: usize = 4096;
+/// So many bytes count as one event more.
+const BYTES: usize = 64;
+/// How long followers are told what is left at the end.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+/// How much is read back at once, in KiB, for all who come again and do not read.
+const REPLAYED_KIB: usize = 256 * 1024;
 
 /// What a hub is made of.
 pub struct Options {
@@ -47,6 +55,8 @@ struct Inner {
     metrics: EventMetrics,
     followers: Mutex<Followers>,
     closing: CancellationToken,
+    /// One permit a KiB that was read back and waits for its reader.
+    replayed: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -75,7 +85,6 @@ struct Seat {
     scope: Scope,
     key: u64,
     follower: Arc<Follower>,
-    _counted: Counted,
 }
 
 impl Drop for Seat {
@@ -106,27 +115,41 @@ impl Hub {
     pub fn new(options: Options) -> Self {
         let Options { store, metrics } = options;
         let (followers, closing) = (Mutex::default(), CancellationToken::new());
-        Self(Arc::new(Inner { store, metrics: metrics.events.clone(), followers, closing }))
+        let replayed = Arc::new(Semaphore::new(REPLAYED_KIB));
+        Self(Arc::new(Inner { store, metrics: metrics.events.clone(), followers, closing, replayed }))
     }
 
     fn followers(&self) -> MutexGuard<'_, Followers> {
         self.0.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the newest event; what a stream that begins now has had.
+    /// A stream of what comes after this number, or from now on; `open` makes its first event, given its number.
+    /// `None`: the task has ended and the client has had all of it.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn newest(&self) -> Result<u64, StoreError> {
-        self.0.store.newest_event().await
-    }
-
-    /// Whether a scope has nothing after this number, yet.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn has_nothing_after(&self, after: u64, scope: Scope) -> Result<bool, StoreError> {
-        Ok(self.0.store.events(after, scope).await?.events.is_empty())
+    pub async fn follow(
+        &self,
+        scope: Scope,
+        principal: Option<Principal>,
+        after: Option<u64>,
+        open: impl FnOnce(u64) -> Frame,
+    ) -> Result<Option<Stream>, StoreError> {
+        // Before the task's last event: an end in between is told rather than missed.
+        let newest = self.0.store.newest_event().await?;
+        let mut from = after.map_or(newest, |after| after.min(newest));
+        if let Scope::Task(id) = &scope
+            && let Some((last, name)) = self.0.store.last_event(id).await?
+            && name == DONE
+        {
+            match after {
+                Some(after) if after >= last => return Ok(None),
+                // Whoever comes after the end is told the end.
+                None => from = last.saturating_sub(1),
+                Some(_) => {}
+            }
+        }
+        Ok(Some(Stream::new(self.clone(), scope, principal, from, open(from))))
     }
 
     /// Whether the host has said its last.
@@ -135,25 +158,30 @@ impl Hub {
         self.followers().closed
     }
 
-    /// Hands events on until [`Self::close`]; then what is left, and every stream ends.
+    /// Hands events on until [`Self::close`]; then what is left, as far as that takes no time, and every stream ends.
     pub async fn run(self) {
         let mut notice = self.0.store.event_notice();
         loop {
-            let closing = tokio::select! {
+            tokio::select! {
                 biased;
-                () = self.0.closing.cancelled() => true,
+                () = self.0.closing.cancelled() => break,
                 // The store outlives the hub.
-                _ = notice.changed() => false,
-                () = tokio::time::sleep(POLL) => false,
+                _ = notice.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let told = tokio::select! {
+                told = self.tell_new() => told,
+                () = self.0.closing.cancelled() => break,
             };
-            if let Err(error) = self.tell_new().await {
+            if let Err(error) = told {
                 tracing::error!("events could not be read: {error}");
                 tokio::time::sleep(POLL).await;
             }
-            if closing {
-                return self.end_all();
-            }
         }
+        if tokio::time::timeout(LAST_EVENTS, self.tell_new()).await.is_err() {
+            tracing::info!("followers were cut off; they can resume after the start");
+        }
+        self.end_all();
     }
 
     /// Ends every stream once it has been told what there is.
@@ -168,25 +196,23 @@ impl Hub {
     }
 
     async fn tell_new(&self) -> Result<(), StoreError> {
+        let mut pushed = 0;
         loop {
             let (told, is_idle) = {
                 let followers = self.followers();
                 (followers.told, followers.by_scope.is_empty())
             };
+            // Whoever comes is told from where it has got to.
             if is_idle {
-                let newest = self.0.store.newest_event().await?;
-                let mut followers = self.followers();
-                // Whoever has come meanwhile has seen no more than this, or is told in the next turn.
-                if followers.by_scope.is_empty() {
-                    followers.told = followers.told.max(newest);
-                    return Ok(());
-                }
-                continue;
+                return Ok(());
             }
-            let page = self.0.store.events(told, Scope::All).await?;
-            for events in page.events.chunks(AT_ONCE) {
-                self.tell(events);
-                tokio::task::yield_now().await;
+            let page = self.0.store.events(told).await?;
+            for kept in page.events {
+                pushed += self.tell(Event::new(kept));
+                if pushed >= AT_ONCE {
+                    pushed = 0;
+                    tokio::task::yield_now().await;
+                }
             }
             self.followers().told = page.seen;
             if !page.more {
@@ -195,31 +221,39 @@ impl Hub {
         }
     }
 
-    fn tell(&self, events: &[KeptEvent]) {
-        let mut followers = self.followers();
-        let mut sent = 0;
-        for kept in events {
-            let event = Event::new(kept.clone());
+    /// Hands an event on; answers what that cost.
+    fn tell(&self, event: Event) -> usize {
+        let kept = &event.kept;
+        let group = kept.group.iter().map(|group| Scope::Group(Arc::clone(group)));
+        let scopes = [Scope::Task(kept.task.clone()), Scope::Route(Arc::clone(&kept.route)), Scope::All];
+        let scopes: Vec<Scope> = scopes.into_iter().chain(group).collect();
+        let concerned: Vec<Arc<Follower>> = {
+            let mut followers = self.followers();
             followers.told = kept.seq;
-            let kept = &event.kept;
-            let groups = kept.group.iter().map(|group| Scope::Group(Arc::clone(group)));
-            let scopes = [Scope::Task(kept.task.clone()), Scope::Route(Arc::clone(&kept.route)), Scope::All];
-            for scope in scopes.into_iter().chain(groups) {
-                let Some(of_scope) = followers.by_scope.get_mut(&scope) else { continue };
-                of_scope.retain(|_, follower| {
-                    let taken = follower.take(&event);
-                    sent += u64::from(taken == Taken::Yes);
-                    if taken == Taken::TooSlow {
-                        self.0.metrics.cut.inc();
-                    }
-                    taken != Taken::TooSlow
-                });
-                if of_scope.is_empty() {
-                    followers.by_scope.remove(&scope);
-                }
+            let of_scope = scopes.iter().filter_map(|scope| followers.by_scope.get(scope));
+            of_scope.flat_map(HashMap::values).map(Arc::clone).collect()
+        };
+        // Without the lock: there may be many, and others come and go meanwhile.
+        let (mut sent, mut cut) = (0, 0);
+        for follower in &concerned {
+            match follower.take(&event) {
+                Taken::Yes => sent += 1,
+                Taken::No => {}
+                Taken::TooSlow => cut += 1,
             }
         }
         self.0.metrics.sent.inc_by(sent);
+        if cut > 0 {
+            self.0.metrics.cut.inc_by(cut);
+            let mut followers = self.followers();
+            for scope in &scopes {
+                if let Some(of_scope) = followers.by_scope.get_mut(scope) {
+                    of_scope.retain(|_, follower| !follower.queue.is_over());
+                }
+            }
+            followers.by_scope.retain(|_, of_scope| !of_scope.is_empty());
+        }
+        concerned.len() + kept.data.as_str().len() / BYTES
     }
 
     /// A place for somebody who has had everything up to `after`.
@@ -227,6 +261,9 @@ impl Hub {
         let mut followers = self.followers();
         if followers.closed {
             return Joined::Closed;
+        }
+        if followers.by_scope.is_empty() {
+            followers.told = followers.told.max(after);
         }
         if followers.told > after {
             return Joined::Behind;
@@ -236,8 +273,7 @@ impl Hub {
         let (principal, of_many) = (principal.cloned(), !matches!(scope, Scope::Task(_)));
         let follower = Arc::new(Follower { principal, of_many, after, queue: Queue::default() });
         followers.by_scope.entry(scope.clone()).or_default().insert(key, Arc::clone(&follower));
-        let _counted = Counted::in_gauge(&self.0.metrics.streams);
-        Joined::Seat(Box::new(Seat { hub: self.clone(), scope: scope.clone(), key, follower, _counted }))
+        Joined::Seat(Box::new(Seat { hub: self.clone(), scope: scope.clone(), key, follower }))
     }
 }
 

@@ -124,8 +124,12 @@ pub trait Store: Outbox + Send + Sync + 'static {
     fn postpone(&self, id: &TaskId, attempt: u32, due: Timestamp) -> Answer<'_, bool>;
     /// Keeps what running attempts have said; a note whose attempt is over is left out.
     fn note(&self, notes: Vec<Note>) -> Answer<'_, ()>;
-    /// The events of a scope after this number, in order: at most [`events::EVENTS_PAGE`], or some 4 MiB.
-    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events>;
+    /// All events after this number, in order: at most [`events::EVENTS_PAGE`], or some 4 MiB.
+    fn events(&self, after: u64) -> Answer<'_, Events>;
+    /// The same of a scope, some 64 KiB at once: reading back never holds up what is read for others.
+    fn replay(&self, after: u64, scope: Scope) -> Answer<'_, Events>;
+    /// The number and name of a task's newest event.
+    fn last_event(&self, id: &TaskId) -> Answer<'_, Option<(u64, String)>>;
     /// The number of the newest event there has been; 0 without any.
     fn newest_event(&self) -> Answer<'_, u64>;
     /// Changes soon after events have been written.

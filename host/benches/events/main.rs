@@ -5,58 +5,28 @@
 // A benchmark that cannot go on stops; its output is its purpose.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, unused_qualifications)]
 
-use std::io::{BufRead, BufReader};
+#[path = "../shared/server.rs"]
+mod server;
+
+use server::Server;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-struct Server {
-    child: Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
+/// A server with one route, whose tasks can be followed.
+struct Followed(Server);
 
-impl Server {
+impl Followed {
     fn start() -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/target/components");
         let component = components.join("misbehaving.wasm").canonicalize().expect("run guest-examples/build");
-        let config = format!(
-            "server: {{listen: \"127.0.0.1:0\", connections: 20000}}\nstore: {{url: \"sqlite:tasks.db\"}}\nroutes:\n  - {{method: PUT, path: /t, component: {}, sse: {{group: g}}}}\n",
-            component.display()
-        );
-        let file = folder.path().join("sandpool.yaml");
-        std::fs::write(&file, config).expect("writable");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sandpool"))
-            .args(["serve", "--config"])
-            .arg(&file)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let first = lines.next().expect("a line").expect("text");
-        let address = first.rsplit("http://").next().expect("an address").to_owned();
-        // Its later lines must not fill the pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, address, _folder: folder }
-    }
-
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a live process");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
-        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
-    }
-
-    fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).expect("KiB").parse::<f64>().expect("a number") / 1024.0
+        let route = format!("{{method: PUT, path: /t, component: {}, sse: {{group: g}}}}", component.display());
+        Self(Server::start(&format!("routes: [{route}]\n")))
     }
 
     async fn follow(&self) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).await.expect("connects");
+        let mut stream = TcpStream::connect(&self.0.address).await.expect("connects");
         stream.write_all(b"GET /events?group=g HTTP/1.1\r\nhost: bench\r\n\r\n").await.expect("written");
         let mut head = Vec::new();
         while !contains(&head, b"event: open") {
@@ -67,7 +37,7 @@ impl Server {
 
     async fn submit(&self, events: u32) {
         let body = format!("{{\"mode\":\"flood-events\",\"count\":{events},\"bytes\":100}}");
-        let mut stream = TcpStream::connect(&self.address).await.expect("connects");
+        let mut stream = TcpStream::connect(&self.0.address).await.expect("connects");
         let request = format!(
             "PUT /t HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
@@ -77,13 +47,6 @@ impl Server {
         while !contains(&answer, b"202 Accepted") {
             stream.read_buf(&mut answer).await.expect("read");
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -107,27 +70,30 @@ async fn read(mut stream: TcpStream) -> bool {
 }
 
 async fn fan_out(followers: usize, events: u32) {
-    let server = Server::start();
+    let server = Followed::start();
     let mut streams = Vec::new();
     for _ in 0..followers {
         streams.push(server.follow().await);
     }
-    let resident = server.resident();
+    let resident = server.0.resident();
     let readers: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(read(stream))).collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let (cpu, began) = (server.cpu(), Instant::now());
+    let (cpu, began) = (server.0.cpu(), Instant::now());
     server.submit(events).await;
     let mut heard = 0;
     for reader in readers {
         heard += usize::from(reader.await.expect("no panic"));
     }
-    let (took, cpu) = (began.elapsed().as_secs_f64(), server.cpu() - cpu);
+    let (took, cpu) = (began.elapsed().as_secs_f64(), server.0.cpu() - cpu);
+    let stored = ["tasks.db", "tasks.db-wal"].map(|name| server.0.folder.path().join(name));
+    let store =
+        stored.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len() as f64).sum::<f64>() / 1_048_576.0;
     let delivered = f64::from(events) * followers as f64;
     println!(
-        "   {followers:>6} followers, {events} events: {:>9.0} delivered/s, {:>6.2} µs CPU each, {took:.2} s, {heard} heard all, {resident:.0} MiB before, {:.0} MiB after",
+        "   {followers:>6} followers, {events} events: {:>9.0} delivered/s, {:>6.2} µs CPU each, {took:.2} s, {heard} heard all, {resident:.0} MiB before, {:.0} MiB after, {store:.1} MiB stored",
         delivered / took,
         cpu * 1e6 / delivered,
-        server.resident()
+        server.0.resident()
     );
 }
 

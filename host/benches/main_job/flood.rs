@@ -1,8 +1,9 @@
 //! Guests that report as fast as they can: what a report costs, and what their flood costs the submits of other routes.
 
 use crate::executor;
-use crate::http::{Server, exchange};
+use crate::http::{self, exchange};
 use crate::sample::{at, component};
+use crate::server::Server;
 use sandpool::metrics::Metrics;
 use sandpool::wasm::WasmEngine;
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ fn server() -> Server {
             m.display()
         )
     };
-    Server::start("", &(route(ROUTES[0], "") + &route(ROUTES[1], ", sse: {}")))
+    http::server("", &(route(ROUTES[0], "") + &route(ROUTES[1], ", sse: {}")))
 }
 
 struct Connection {

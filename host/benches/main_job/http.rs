@@ -1,8 +1,9 @@
 //! Bursts of durable tasks over HTTP against the real program: of anybody, and of callers who prove who they are.
 
 use crate::sample::{component, spread};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use crate::server::Server;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,57 +51,14 @@ impl Proof {
     }
 }
 
-/// The real program.
-pub struct Server {
-    child: Child,
-    /// `HOST:PORT`
-    pub address: String,
-    folder: tempfile::TempDir,
-}
-
-impl Server {
-    /// Serves `/t`, a small route, and these further ones.
-    pub fn start(lines: &str, routes: &str) -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let config = format!(
-            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\n{lines}routes:\n  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n{routes}",
-            component("hello.wasm").display()
-        );
-        let file = folder.path().join("sandpool.yaml");
-        std::fs::write(&file, config).expect("writable");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sandpool"))
-            .args(["serve", "--config"])
-            .arg(&file)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let first = lines.next().expect("a line").expect("text");
-        let address = first.rsplit("http://").next().expect("an address").to_owned();
-        // Its later lines must not fill the pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, address, folder }
-    }
-
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a live process");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
-        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
-    }
-
-    /// Resident memory in MiB.
-    pub fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).expect("KiB").parse::<f64>().expect("a number") / 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// A server with `/t`, a small route, and these further lines and routes.
+pub fn server(lines: &str, routes: &str) -> Server {
+    let hello = component("hello.wasm");
+    let small = format!(
+        "  - {{method: PUT, path: /t, component: {}, pool: {{min: 1, max: 64, queue: {TASKS}}}}}\n",
+        hello.display()
+    );
+    Server::start(&format!("{lines}routes:\n{small}{routes}"))
 }
 
 /// Sends a request on a kept connection and reads the answer's body. As little as HTTP/1.1 needs: the client's CPU time
@@ -154,7 +112,7 @@ pub async fn with_proofs() {
     for _ in 0..3 {
         for (rate, proof) in rates.iter_mut().zip([Proof::None, Proof::Jwt, Proof::Basic]) {
             let (lines, field) = proof.lines();
-            let server = Server::start(&lines, "");
+            let server = self::server(&lines, "");
             let began = Instant::now();
             submit_all(&server, &field).await;
             *rate += TASKS as f64 / began.elapsed().as_secs_f64() / 3.0;
@@ -165,7 +123,7 @@ pub async fn with_proofs() {
 }
 
 pub async fn burst() {
-    let server = Server::start("", "");
+    let server = self::server("", "");
     let idle = server.resident();
     let (cpu, began) = (server.cpu(), Instant::now());
     let submits = submit_all(&server, "").await;

@@ -15,6 +15,8 @@ mod executor;
 mod flood;
 mod http;
 mod sample;
+#[path = "../shared/server.rs"]
+mod server;
 
 use sandpool::metrics::Metrics;
 use sandpool::wasm::WasmEngine;

@@ -1,13 +1,10 @@
 //! Owns how a task's callback is looked at and sent again. Must not know how it is delivered.
 
-use super::caller::Caller;
 use super::problem::Problem;
-use super::{Api, tasks};
+use super::tasks::{self, AboutTask};
 use crate::callback::ResendError;
 use crate::clock::Timestamp;
-use crate::route::task_route::TaskRoute;
 use crate::task::callback::{Attempt, Callback, Delivery, Standing};
-use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
@@ -55,17 +52,12 @@ impl<'a> View<'a> {
     }
 }
 
-pub async fn answer(
-    api: &Api,
-    task_route: &TaskRoute,
-    parameters: &[(String, String)],
-    parts: &Parts,
-) -> Result<Response, Problem> {
-    let caller = Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?;
-    let task = tasks::readable(api, &caller, task_route, parameters, parts).await?;
-    let callbacks = &api.0.options.callbacks;
+pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
+    let caller = about.admit().await?;
+    let task = about.task(&caller).await?;
+    let callbacks = &about.api.0.options.callbacks;
     let callback = task.invocation.callback.as_deref();
-    if parts.method != Method::POST {
+    if about.parts.method != Method::POST {
         let delivery = callbacks.delivery(&task.id).await?;
         let views: Vec<View<'_>> = callback
             .zip(delivery.as_ref())

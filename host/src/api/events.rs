@@ -10,7 +10,7 @@ use crate::ids::TaskId;
 use crate::route::task_route::TaskRoute;
 use crate::store::Scope;
 use crate::task::Task;
-use crate::task::event::{OPEN, TaskEvent};
+use crate::task::event::OPEN;
 use crate::task::view::AsyncTask;
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -38,33 +38,30 @@ pub async fn answer(
     let after = after(parts)?;
     let hub = &api.0.hub;
     if hub.is_closed() {
-        return Err(crate::runner::SubmitError::Draining.into());
+        return Err(Problem::new(503, "The host is shutting down; read on from the last event later.").retry_after(5));
     }
     let scope = scope(endpoints, task_route, parts)?;
-    // Looked at before the task: what happens in between is told twice rather than never.
-    let newest = hub.newest().await?;
-    let from = after.map_or(newest, |after| after.min(newest));
-    let Scope::Task(id) = &scope else {
-        let open = frame(Some(from), OPEN, &about(&scope).to_string());
-        return Ok(respond(Stream::new(hub.clone(), scope, caller.principal, from, open)));
+    let about = match &scope {
+        Scope::Task(id) => written(&*followed(api, &caller, id).await?),
+        scope => about(scope).to_string(),
     };
+    let open = |number| frame(Some(number), OPEN, &about);
+    Ok(match hub.follow(scope, caller.principal, after, open).await? {
+        Some(stream) => respond(stream),
+        // WHATWG HTML §9.2.3: the browser does not come again.
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// The task, if the caller may follow it.
+async fn followed(api: &Api, caller: &Caller, id: &TaskId) -> Result<Arc<Task>, Problem> {
     let task = api.0.runner.get(id).await?.filter(|task| caller.may_read(task));
     let task = task.ok_or_else(|| tasks::unknown(id.as_str()))?;
     if task.invocation.sse.is_none() {
         let text = format!("The task sends no events, because its route {} is configured without `sse`.", task.name);
         return Err(Problem::new(404, text));
     }
-    if after.is_some() && task.state.is_final() && hub.has_nothing_after(from, scope.clone()).await? {
-        // WHATWG HTML §9.2.3: the browser does not come again.
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    let open = frame(Some(from), OPEN, &written(&task));
-    let stream = Stream::new(hub.clone(), scope, caller.principal, from, open);
-    let done = TaskEvent::done(&task).filter(|_| after.is_none() && task.state.is_final());
-    Ok(respond(match done {
-        Some(done) => stream.ending(frame(Some(from), &done.name, done.data.as_str())),
-        None => stream,
-    }))
+    Ok(task)
 }
 
 /// What the request wants to follow.

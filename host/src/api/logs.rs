@@ -2,9 +2,9 @@
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::{Api, request, tasks};
+use super::tasks::AboutTask;
+use super::{request, tasks};
 use crate::codec::prefers_text;
-use crate::route::task_route::TaskRoute;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,19 +22,15 @@ struct Line {
     fields: Vec<(String, String)>,
 }
 
-pub async fn answer(
-    api: &Api,
-    task_route: &TaskRoute,
-    parameters: &[(String, String)],
-    parts: &Parts,
-) -> Result<Response, Problem> {
+pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
+    let AboutTask { api, task_route, parts, .. } = about;
     let as_text = prefers_text(request::accepted(&parts.headers), &task_route.responses);
     let caller = match as_text {
         true => Caller::of_text(api, task_route.auth.as_deref(), parts).await?,
-        false => Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?,
+        false => about.admit().await?,
     };
     let after = after(parts)?;
-    let task = tasks::readable(api, &caller, task_route, parameters, parts).await?;
+    let task = about.task(&caller).await?;
     let stored = api.0.runner.log(&task.id).await?.unwrap_or_default();
     let lines = stored.lines().filter_map(|text| Some((text, serde_json::from_str::<Line>(text).ok()?)));
     let lines = lines.filter(|(_, line)| line.seq > after);

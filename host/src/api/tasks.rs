@@ -18,16 +18,37 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::sync::Arc;
 
-pub async fn answer(
-    api: &Api,
-    task_route: &TaskRoute,
-    parameters: &[(String, String)],
-    parts: &Parts,
-) -> Result<Response, Problem> {
-    let caller = Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await?;
-    let task = readable(api, &caller, task_route, parameters, parts).await?;
-    let id = &task.id;
-    if task_route.operation == Operation::Stop {
+/// A request about one task.
+#[derive(Clone, Copy)]
+pub struct AboutTask<'a> {
+    pub api: &'a Api,
+    pub task_route: &'a TaskRoute,
+    /// The path's.
+    pub parameters: &'a [(String, String)],
+    pub parts: &'a Parts,
+}
+
+impl AboutTask<'_> {
+    /// Lets the caller in, to be answered in a format of the task route.
+    pub async fn admit(&self) -> Result<Caller, Problem> {
+        let Self { api, task_route, parts, .. } = self;
+        Caller::admit(api, task_route.auth.as_deref(), &task_route.responses, parts).await
+    }
+
+    /// The task that the request names, if the caller may read it.
+    pub async fn task(&self, caller: &Caller) -> Result<Arc<Task>, Problem> {
+        let text = request::task_id(self.task_route, self.parameters, &self.parts.uri, &self.parts.headers)?;
+        // What can be no id is an id that nobody has; what the caller may not read is one too.
+        let id = TaskId::parse(&text).map_err(|_| unknown(&text))?;
+        self.api.0.runner.get(&id).await?.filter(|task| caller.may_read(task)).ok_or_else(|| unknown(&text))
+    }
+}
+
+pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
+    let caller = about.admit().await?;
+    let task = about.task(&caller).await?;
+    let (AboutTask { api, parts, .. }, id) = (about, &task.id);
+    if about.task_route.operation == Operation::Stop {
         if !caller.may_write(&task) {
             return Err(Problem::new(403, "You may read this task, but not stop it."));
         }
@@ -44,20 +65,6 @@ pub async fn answer(
     let body = Bytes::from(written(&AsyncTask::from(&*task), "AsyncTask", caller.answer.format));
     let tag = etag::of(&body);
     Ok(negotiated(etag::answer(body, tag, caller.answer.media_type, &parts.headers)))
-}
-
-/// The task that a request names, if the caller may read it.
-pub async fn readable(
-    api: &Api,
-    caller: &Caller,
-    task_route: &TaskRoute,
-    parameters: &[(String, String)],
-    parts: &Parts,
-) -> Result<Arc<Task>, Problem> {
-    let text = request::task_id(task_route, parameters, &parts.uri, &parts.headers)?;
-    // What can be no id is an id that nobody has; what the caller may not read is one too.
-    let id = TaskId::parse(&text).map_err(|_| unknown(&text))?;
-    api.0.runner.get(&id).await?.filter(|task| caller.may_read(task)).ok_or_else(|| unknown(&text))
 }
 
 /// A task as an answer.

@@ -3,10 +3,16 @@
 use crate::auth::Secret;
 use aws_lc_rs::hmac;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
 
 /// The fewest bytes of a key: what the standard asks for.
 pub const MIN_BYTES: usize = 24;
+
+/// Secrets are written with padding and without.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// A key that signs.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +25,7 @@ impl SigningKey {
     /// What was expected; the text is not shown.
     pub fn parse(text: &str) -> Result<Self, String> {
         let bytes = match text.strip_prefix("whsec_") {
-            Some(encoded) => STANDARD.decode(encoded).map_err(|_| "expected base64 after `whsec_`".to_owned())?,
+            Some(encoded) => LENIENT.decode(encoded).map_err(|_| "expected base64 after `whsec_`".to_owned())?,
             None => text.as_bytes().to_vec(),
         };
         if bytes.len() < MIN_BYTES {

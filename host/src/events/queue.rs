@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 
 /// The most events that wait for a reader.
 const MAX_FRAMES: usize = 1024;
-/// The most bytes of them; a single event may be larger.
+/// With more bytes than these waiting, none is added: a reader that is there is not cut off for one large event.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// What comes out of a queue.
@@ -43,8 +43,7 @@ impl Queue {
     /// Adds an event. `false`: there is no room, and the queue has ended.
     pub fn push(&self, frame: Frame) -> bool {
         let mut state = self.state();
-        let fits = state.frames.is_empty()
-            || (state.frames.len() < MAX_FRAMES && state.bytes.saturating_add(frame.len()) <= MAX_BYTES);
+        let fits = state.frames.is_empty() || (state.frames.len() < MAX_FRAMES && state.bytes <= MAX_BYTES);
         if !fits {
             drop(state);
             self.end(true);
@@ -58,6 +57,11 @@ impl Queue {
         drop(state);
         reader.into_iter().for_each(Waker::wake);
         true
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_over(&self) -> bool {
+        self.state().ended.is_some()
     }
 
     /// Nothing more comes after what is in it.

@@ -1,6 +1,6 @@
 //! The hub over the store double: what followers get, in which order, and what becomes of slow ones.
 
-use super::{Frame, HEARTBEAT, Hub, Options, Stream, comment, frame};
+use super::{HEARTBEAT, Hub, Joined, Options, Stream, comment, frame};
 use crate::clock::Timestamp;
 use crate::ids::{IdScheme, TaskId};
 use crate::principal::Principal;
@@ -133,7 +133,78 @@ async fn nobody_hears_what_it_may_not_read() {
             let (name, data, _) = next(stream).await.expect("an event");
             assert_eq!((name.as_str(), data), ("n", format!("{{\"Id\":\"{}\",\"Data\":{}}}", expected.0, expected.1)));
         }
+        let more = tokio::time::timeout(Duration::from_secs(1), stream.next()).await;
+        assert!(more.is_err(), "{more:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_after_the_end_is_told_the_end_and_then_stays_away() {
+    let world = World::new();
+    let (id, other) = (world.task(None, None).await, world.task(None, None).await);
+    world.say(&id, 1).await;
+    world.end(&id).await;
+    world.say(&other, 2).await;
+    let follow = |after| {
+        let (hub, scope) = (world.hub.clone(), Scope::Task(id.clone()));
+        async move { hub.follow(scope, None, after, |seq| frame(Some(seq), "open", "null")).await.expect("reads") }
+    };
+    let mut stream = follow(None).await.expect("a stream");
+    let (open, done) = (next(&mut stream).await.expect("an event"), next(&mut stream).await.expect("an event"));
+    assert_eq!((open.0.as_str(), done.0.as_str(), open.2 + 1), ("open", "done", done.2));
+    assert_eq!(next(&mut stream).await, None);
+    assert!(follow(Some(done.2)).await.is_none() && follow(Some(u64::MAX)).await.is_none());
+    // Whoever had only the first is told the end.
+    let mut again = follow(Some(open.2)).await.expect("a stream");
+    assert_eq!(names(&mut again, 9).await, ["open", "done"]);
+    let mut all = follow(Some(0)).await.expect("a stream");
+    assert_eq!(names(&mut all, 9).await, ["open", "state", "n", "done"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_is_not_read_again() {
+    let world = World::new();
+    let id = world.task(None, None).await;
+    for number in 0..100 {
+        world.say(&id, number).await;
+    }
+    let newest = world.hub.0.store.newest_event().await.expect("reads");
+    let mut stream = world.follow(Scope::All, None, newest);
+    assert_eq!(names(&mut stream, 1).await, ["open"]);
+    assert!(tokio::time::timeout(Duration::from_secs(1), stream.next()).await.is_err());
+    assert_eq!(world.hub.followers().told, newest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_overtaken_while_it_read_reads_on() {
+    let world = World::new();
+    let id = world.task(None, None).await;
+    let mut other = world.follow(Scope::All, None, 0);
+    assert_eq!(names(&mut other, 2).await, ["open", "state"]);
+    assert!(tokio::time::timeout(Duration::from_secs(1), other.next()).await.is_err());
+    world.say(&id, 1).await;
+    let (_, _, told) = next(&mut other).await.expect("an event");
+    let join = |after| world.hub.join(&Scope::Task(id.clone()), None, after);
+    assert!(matches!(join(told - 1), Joined::Behind));
+    assert!(matches!(join(told), Joined::Seat(_)));
+    world.hub.close();
+    assert_eq!(names(&mut other, 9).await.len(), 0);
+    assert!(matches!(join(told), Joined::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_event_cuts_nobody_off() {
+    let world = World::new();
+    let id = world.task(None, None).await;
+    let mut stream = world.follow(Scope::Task(id.clone()), None, 0);
+    assert_eq!(names(&mut stream, 2).await, ["open", "state"]);
+    assert!(tokio::time::timeout(Duration::from_secs(1), stream.next()).await.is_err());
+    let large = Json::from_serialize(&"x".repeat(5 << 20)).expect("JSON");
+    let event = |name: &str, data: &Json| TaskEvent::custom(name.into(), data.clone());
+    let small = Json::null();
+    let said = vec![event("a", &small), event("b", &large), event("c", &large), event("d", &small)];
+    world.say_all(&id, said).await;
+    assert_eq!(names(&mut stream, 4).await, ["a", "b", "c", "d"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +241,7 @@ async fn a_reader_that_does_not_read_is_cut_off_and_can_resume() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_and_goes_misses_nothing_and_gets_nothing_twice() {
     const EVENTS: u32 = 2_000;
     let world = Arc::new(World::new());
@@ -231,9 +302,4 @@ async fn silence_is_broken_by_comments_and_the_end_by_the_last_events() {
     let mut late = world.follow(Scope::All, None, 0);
     assert_eq!(names(&mut late, 9).await, ["open", "state", "n"]);
     assert!(world.hub.is_closed());
-}
-
-#[test]
-fn a_frame_is_bytes() {
-    assert_eq!(frame(None, "a", "1"), Frame::from_static(b"event: a\ndata: 1\n\n"));
 }

@@ -35,15 +35,18 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Of a task whose followers know of this progress.
-    pub fn after(progress: Option<f64>) -> Self {
-        Self { shown: progress.unwrap_or(0.0), ..Self::default() }
+    /// Of a task whose followers know of this progress, and of which events of these sizes are kept.
+    pub fn after(progress: Option<f64>, kept: &[usize]) -> Self {
+        let mut backlog = Self { shown: progress.unwrap_or(0.0), ..Self::default() };
+        kept.iter().for_each(|size| backlog.keep(*size));
+        backlog
     }
 
     /// The task has got this far.
     pub fn progress(&mut self, percent: Option<f64>) {
         if let Some(percent) = percent.filter(|percent| *percent > self.shown) {
             self.shown = percent;
+            self.say_left_out();
             self.waiting.push(TaskEvent::progress(percent));
         }
     }
@@ -69,29 +72,38 @@ impl Backlog {
     /// The guest has sent an event; without room it is dropped.
     pub fn event(&mut self, name: String, data: Json) {
         if self.has_room() {
+            self.say_left_out();
             let event = TaskEvent::custom(name, data);
             self.own = (self.own.0 + 1, self.own.1 + event.size());
             self.waiting.push(event);
         }
     }
 
-    /// What waits, for the store; and how many events of the task it shall keep, once there are too many.
-    pub fn take(&mut self) -> (Vec<TaskEvent>, Option<u32>) {
+    /// What waits, for the store.
+    pub fn take(&mut self) -> Vec<TaskEvent> {
+        self.say_left_out();
+        (self.own, self.lines) = Default::default();
+        let taken = std::mem::take(&mut self.waiting);
+        taken.iter().for_each(|event| self.keep(event.size()));
+        taken
+    }
+
+    fn keep(&mut self, size: usize) {
+        self.kept_bytes += size;
+        self.kept.push_back(u32::try_from(size).unwrap_or(u32::MAX));
+    }
+
+    /// A line in the place of those that were left out.
+    fn say_left_out(&mut self) {
         if let Some((count, mut line)) = self.left_out.take() {
             line.message = format!("{count} lines were left out here; the task's log has the newest");
             self.waiting.push(TaskEvent::log(&line));
         }
-        (self.own, self.lines) = Default::default();
-        let taken = std::mem::take(&mut self.waiting);
-        for event in &taken {
-            self.kept_bytes += event.size();
-            self.kept.push_back(u32::try_from(event.size()).unwrap_or(u32::MAX));
-        }
-        (taken, self.trim())
     }
 
-    /// Some are let go at once rather than one with each new one.
-    fn trim(&mut self) -> Option<u32> {
+    /// How many events of the task the store shall keep, once there are too many. Some are let go at once rather than
+    /// one with each new one.
+    pub fn trim(&mut self) -> Option<u32> {
         if self.kept.len() <= KEPT_EVENTS + KEPT_EVENTS / 4 && self.kept_bytes <= KEPT_BYTES + KEPT_BYTES / 4 {
             return None;
         }
@@ -115,12 +127,12 @@ mod tests {
     }
 
     fn told(backlog: &mut Backlog) -> Vec<(String, String)> {
-        backlog.take().0.iter().map(|event| (event.name.to_string(), event.data.as_str().to_owned())).collect()
+        backlog.take().iter().map(|event| (event.name.to_string(), event.data.as_str().to_owned())).collect()
     }
 
     #[test]
     fn order_is_kept_and_progress_is_told_once() {
-        let mut backlog = Backlog::after(Some(10.0));
+        let mut backlog = Backlog::after(Some(10.0), &[]);
         backlog.progress(Some(10.0));
         backlog.progress(Some(40.0));
         backlog.event("half".into(), Json::null());
@@ -151,7 +163,7 @@ mod tests {
         let large = Json::from_serialize(&"x".repeat(60 * 1024)).expect("JSON");
         (0..100).for_each(|_| backlog.event("e".into(), large.clone()));
         assert!(!backlog.has_room());
-        assert_eq!(backlog.take().0.len(), 5);
+        assert_eq!(backlog.take().len(), 5);
         assert!(backlog.has_room());
     }
 
@@ -161,7 +173,7 @@ mod tests {
         let mut kept = 0;
         for round in 0..200 {
             (0..50).for_each(|_| backlog.event("e".into(), Json::null()));
-            let (taken, keep) = backlog.take();
+            let (taken, keep) = (backlog.take(), backlog.trim());
             kept += taken.len();
             assert!(kept <= KEPT_EVENTS + KEPT_EVENTS / 4 + 50, "round {round}");
             kept = keep.map_or(kept, |keep| keep as usize);

@@ -24,7 +24,7 @@ use tracing::{Instrument, Span};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often a failing store is asked again once the host goes down.
-const TRIES_WHILE_DRAINING: u32 = 10;
+pub(super) const TRIES_WHILE_DRAINING: u32 = 10;
 
 /// How an attempt went on.
 enum Next {
@@ -63,7 +63,10 @@ impl Runner {
         };
         match end {
             Some(outcome) => self.end(&live, outcome, metrics, counted).await,
-            None => self.0.board.remove(&live.task().id),
+            None => {
+                self.leave_word(&live).await;
+                self.0.board.remove(live.id());
+            }
         }
     }
 
@@ -120,7 +123,6 @@ impl Runner {
                 self.0.options.store.claim(claim)
             })
             .await;
-        drop(turn);
         let ours = match claimed {
             Some(true) => true,
             // A commit that failed may have been one all the same; asked again, it is held back by its own fence.
@@ -135,6 +137,7 @@ impl Runner {
             metrics.queue_wait.observe(at.remaining(task.created));
         }
         live.publish(task.clone());
+        drop(turn);
         let began = Instant::now();
         let span = span_of(&task);
         let outcome = self.run(live, loaded, &task).instrument(span.clone()).await;
@@ -142,10 +145,7 @@ impl Runner {
         // The instance is gone, so the next task may have its place while this one's end is written.
         drop(slot);
         let next = match outcome {
-            Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => {
-                self.leave_word(live).await;
-                Next::Leave
-            }
+            Outcome::Stopped(StopReason::Shutdown) if live.route.retry.on_lost_host == OnLostHost::Rerun => Next::Leave,
             outcome => match live.route.retry.after(task.attempt) {
                 Some(backoff) if outcome.is_retryable() => {
                     tracing::debug!(

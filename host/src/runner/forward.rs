@@ -9,10 +9,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many lines a task may forward at once.
-const BURST: f64 = 20.0;
-/// How many it may forward each second after that.
-const PER_SECOND: f64 = 10.0;
+/// How many lines a task may forward at once, and how many each second after that.
+const OF_TASK: (f64, f64) = (20.0, 10.0);
+/// The same of all tasks of a route together.
+const OF_ROUTE: (f64, f64) = (200.0, 100.0);
 
 /// What one task forwards.
 pub struct Forward {
@@ -20,10 +20,21 @@ pub struct Forward {
     route: Arc<str>,
     least: Option<Level>,
     room: Mutex<Room>,
+    of_route: Arc<RouteRoom>,
+}
+
+/// How many more lines all tasks of a route may forward.
+pub struct RouteRoom(Mutex<Room>);
+
+impl Default for RouteRoom {
+    fn default() -> Self {
+        Self(Mutex::new(Room::of(OF_ROUTE)))
+    }
 }
 
 /// How many more lines may go, and how many did not.
 struct Room {
+    limit: (f64, f64),
     lines: f64,
     at: Option<Timestamp>,
     left_out: u64,
@@ -38,11 +49,16 @@ enum Fate {
 }
 
 impl Room {
+    fn of(limit: (f64, f64)) -> Self {
+        Self { limit, lines: limit.0, at: None, left_out: 0 }
+    }
+
     fn take(&mut self, now: Timestamp) -> Fate {
         let passed = self.at.map_or(0.0, |at| now.remaining(at).as_secs_f64());
         // A clock that was set back gives no room, and takes none.
         self.at = Some(self.at.map_or(now, |at| at.max(now)));
-        self.lines = (self.lines + passed * PER_SECOND).min(BURST);
+        let (burst, per_second) = self.limit;
+        self.lines = (self.lines + passed * per_second).min(burst);
         if self.lines < 1.0 {
             self.left_out += 1;
             return Fate::LeftOut;
@@ -54,9 +70,9 @@ impl Room {
 
 impl Forward {
     /// What this task of this route forwards.
-    pub fn new(task: TaskId, route: &Route) -> Self {
-        let room = Mutex::new(Room { lines: BURST, at: None, left_out: 0 });
-        Self { task, route: Arc::clone(&route.name), least: route.logs.forward, room }
+    pub fn new(task: TaskId, route: &Route, of_route: Arc<RouteRoom>) -> Self {
+        let room = Mutex::new(Room::of(OF_TASK));
+        Self { task, route: Arc::clone(&route.name), least: route.logs.forward, room, of_route }
     }
 
     /// Forwards a line if it matters enough and there is room.
@@ -66,9 +82,15 @@ impl Forward {
         }
         // Written after the lock is released: whoever reads the log may be slow.
         let fate = self.room.lock().unwrap_or_else(PoisonError::into_inner).take(line.at);
-        if let Fate::Goes(left_out) = fate {
-            self.note(left_out);
-            self.write(line);
+        let Fate::Goes(left_out) = fate else { return };
+        self.note(left_out);
+        match self.of_route.0.lock().unwrap_or_else(PoisonError::into_inner).take(line.at) {
+            Fate::LeftOut => {}
+            Fate::Goes(0) => self.write(line),
+            Fate::Goes(left_out) => {
+                tracing::warn!(target: "guest", route = %self.route, left_out, "lines of this route are left out here: too many");
+                self.write(line);
+            }
         }
     }
 
@@ -136,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_flood_passes_as_a_burst_and_then_at_its_rate() {
-        let mut room = Room { lines: BURST, at: None, left_out: 0 };
+        let mut room = Room::of(OF_TASK);
         let start = Timestamp(1_000_000_000);
         let mut flood = |from: u64, millis: u64| {
             let at = |milli| start.after(Duration::from_millis(milli));

@@ -1,6 +1,7 @@
 //! Owns the slots and the queue of each route: who runs now, who is next, who is refused.
 //! Must not know what a task is.
 
+use super::forward::RouteRoom;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::route::PoolSize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,6 +39,8 @@ pub struct Lane {
     places: Mutex<Places>,
     /// What is measured of the route.
     pub metrics: RouteMetrics,
+    /// What its tasks may forward to the host's own log.
+    pub forwarded: Arc<RouteRoom>,
 }
 
 struct Places {
@@ -71,7 +74,7 @@ impl Lane {
     fn new(pool: PoolSize, metrics: RouteMetrics) -> Self {
         metrics.slots_max.set(pool.max.into());
         let places = Places { pool, admitted: 0, used: BTreeSet::new(), waiting: BTreeMap::new(), next: 0 };
-        Self { places: Mutex::new(places), metrics }
+        Self { places: Mutex::new(places), metrics, forwarded: Arc::default() }
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {

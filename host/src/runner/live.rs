@@ -2,7 +2,7 @@
 //! Must not know how they run. What it shows is in the store already: store first, then publish.
 
 use super::backlog::Backlog;
-use super::forward::Forward;
+use super::forward::{Forward, RouteRoom};
 use super::pump::Pump;
 use crate::clock::{Clock, Timestamp};
 use crate::executor::{Cancel, EventSink};
@@ -51,6 +51,14 @@ pub struct Live {
     left: CancellationToken,
 }
 
+/// What a task has said before this process drives it.
+pub struct Before {
+    /// Its log.
+    pub log: LogBuffer,
+    /// The sizes of its events that are kept, oldest first.
+    pub events: Vec<usize>,
+}
+
 /// What the guests of a task have said.
 struct Said {
     meter: Meter,
@@ -64,10 +72,10 @@ struct Said {
 }
 
 impl Said {
-    fn of(task: &Task, log: LogBuffer, now: Timestamp) -> Self {
+    fn of(task: &Task, Before { log, events }: Before, now: Timestamp) -> Self {
         Self {
             meter: Meter::at(task.progress),
-            backlog: task.invocation.sse.as_ref().map(|_| Backlog::after(task.progress)),
+            backlog: task.invocation.sse.as_ref().map(|_| Backlog::after(task.progress, &events)),
             noted: (task.progress, now),
             log_noted: (log.last(), now),
             log,
@@ -92,13 +100,19 @@ impl Said {
 }
 
 impl Live {
-    /// A task that is in the store as `task`, with what it has logged as JSON lines.
-    pub fn new(task: Task, route: Arc<Route>, clock: Arc<dyn Clock>, pump: Arc<Pump>, log: &str) -> Arc<Self> {
-        let log = LogBuffer::from_json_lines(route.logs.bytes, log);
-        let said = Mutex::new(Said::of(&task, log, clock.now()));
+    /// A task that is in the store as `task`.
+    pub fn new(
+        task: Task,
+        route: Arc<Route>,
+        clock: Arc<dyn Clock>,
+        pump: Arc<Pump>,
+        forwarded: Arc<RouteRoom>,
+        before: Before,
+    ) -> Arc<Self> {
+        let said = Mutex::new(Said::of(&task, before, clock.now()));
         Arc::new(Self {
             id: task.id.clone(),
-            forward: Forward::new(task.id.clone(), &route),
+            forward: Forward::new(task.id.clone(), &route, forwarded),
             route,
             cancel: Arc::default(),
             clock,
@@ -168,7 +182,7 @@ impl Live {
         let percent = said.meter.percent(now);
         let Some(backlog) = &mut said.backlog else { return Vec::new() };
         backlog.progress(percent);
-        backlog.take().0
+        backlog.take()
     }
 
     /// What the store is to be told now.
@@ -192,7 +206,7 @@ impl Live {
         let percent = said.meter.percent(now);
         let (events, keep) = said.backlog.as_mut().map_or((Vec::new(), None), |backlog| {
             backlog.progress(percent);
-            backlog.take()
+            (backlog.take(), backlog.trim())
         });
         let (progress, log) = said.unnoted(now, at_once);
         let is_empty = events.is_empty() && progress.is_none() && log.is_none();

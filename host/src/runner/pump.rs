@@ -2,6 +2,7 @@
 //! Must not know what is said, or who is told.
 
 use super::Runner;
+use super::drive::TRIES_WHILE_DRAINING;
 use super::live::Live;
 use crate::ids::TaskId;
 use crate::store::Note;
@@ -18,7 +19,7 @@ const ROUND_BYTES: usize = 1024 * 1024;
 /// Nor beyond so many events.
 const ROUND_EVENTS: usize = 1024;
 /// The pause after the store failed.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Which tasks have said something.
 #[derive(Debug, Default)]
@@ -117,12 +118,14 @@ impl Runner {
 
     /// Asks the store until it takes them: what is said is not lost, and nobody says more meanwhile than there is room for.
     async fn store_notes(&self, notes: Vec<Note>, told: Vec<(Arc<Live>, OwnedMutexGuard<()>)>) {
+        let mut tries_left = TRIES_WHILE_DRAINING;
         while let Err(error) = self.0.options.store.note(notes.clone()).await {
             tracing::error!(tasks = notes.len(), "what tasks say could not be stored, asking again: {error}");
-            tokio::select! {
-                () = self.0.draining.cancelled() => break,
-                () = tokio::time::sleep(FAILED_PAUSE) => {}
+            tries_left -= u32::from(self.is_draining());
+            if tries_left == 0 {
+                break;
             }
+            tokio::time::sleep(FAILED_PAUSE).await;
         }
         for (live, _turn) in told {
             live.room.notify_waiters();

@@ -2,12 +2,13 @@
 //! failed or run again, as its route says.
 //! Must not know how tasks run.
 
+use super::live::Before;
 use super::{LoadedRoute, Runner, note_end};
 use crate::route::OnLostHost;
 use crate::store::{Scope, StoreError};
 use crate::task::ending::{Fault, Outcome};
 use crate::task::event::{LOG, PROGRESS};
-use crate::task::log::{Line, LogBuffer};
+use crate::task::log::{Line, LogBuffer, LogRules};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -44,12 +45,14 @@ impl Runner {
             match route(&task.name) {
                 // A route may be missing by mistake: what has not run is not thrown away for it.
                 None if waits => *recovered.orphans.entry(task.name.to_string()).or_default() += 1,
-                None => lost.push(self.fail(task, Fault::RouteGone)),
-                Some(loaded) if was_lost(&task, &loaded) => lost.push(self.fail(task, Fault::LostHost)),
+                None => lost.push(self.fail(task, Fault::RouteGone, LogRules::default())),
+                Some(loaded) if was_lost(&task, &loaded) => {
+                    lost.push(self.fail(task, Fault::LostHost, loaded.route.logs));
+                }
                 Some(loaded) => {
                     let mut task = task;
-                    let log = self.remember(&mut task).await?;
-                    self.resume(task, loaded, &log);
+                    let said = self.remember(&mut task, loaded.route.logs).await?;
+                    self.resume(task, loaded, said);
                     recovered.queued += 1;
                 }
             }
@@ -59,47 +62,44 @@ impl Runner {
         Ok(recovered)
     }
 
-    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, log: &str) {
+    fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, said: Before) {
         let admission = self.0.lanes.of(&loaded.route.name, loaded.route.pool).admit_again();
-        let live = self.live(task, &loaded, log);
+        let live = self.live(task, &loaded, said);
         self.0.board.add(live.task().id.clone(), Arc::clone(&live));
         let place = live.task().due.is_none().then(|| admission.enqueue());
         let runner = self.clone();
         self.0.drivers.spawn(async move { runner.drive(live, loaded, admission, place).await });
     }
 
-    /// What a task of a former process has said, as far as anybody was told: its progress, and its log as JSON lines.
-    async fn remember(&self, task: &mut Task) -> Result<String, StoreError> {
+    /// What a task of a former process has said, as far as anybody was told; its progress stands in the task then.
+    async fn remember(&self, task: &mut Task, rules: LogRules) -> Result<Before, StoreError> {
         let store = &self.0.options.store;
+        let mut before = Before { log: LogBuffer::new(rules.bytes), events: Vec::new() };
         if task.attempt == 0 {
-            return Ok(String::new());
+            return Ok(before);
         }
-        let mut log = store.log(&task.id).await?.unwrap_or_default();
-        let mut last = LogBuffer::from_json_lines(0, &log).last();
+        before.log = LogBuffer::from_json_lines(rules.bytes, &store.log(&task.id).await?.unwrap_or_default());
         let (mut after, mut more) = (0, task.invocation.sse.is_some());
         while more {
-            let page = store.events(after, Scope::Task(task.id.clone())).await?;
+            let page = store.replay(after, Scope::Task(task.id.clone())).await?;
             for event in page.events {
                 match event.name.as_str() {
                     PROGRESS => task.progress = event.data.as_str().parse().ok().or(task.progress),
                     LOG => {
-                        let seq = serde_json::from_str::<Line>(event.data.as_str()).map_or(0, |line| line.seq);
-                        if seq > last {
-                            last = seq;
-                            log.push_str(event.data.as_str());
-                            log.push('\n');
-                        }
+                        let line = serde_json::from_str::<Line>(event.data.as_str()).ok();
+                        line.into_iter().for_each(|line| before.log.restore(line));
                     }
                     _ => {}
                 }
+                before.events.push(event.data.as_str().len());
             }
             (after, more) = (page.seen, page.more);
         }
-        Ok(log)
+        Ok(before)
     }
 
-    async fn fail(&self, mut task: Task, fault: Fault) -> Result<(), StoreError> {
-        let log = self.remember(&mut task).await?;
+    async fn fail(&self, mut task: Task, fault: Fault, rules: LogRules) -> Result<(), StoreError> {
+        let log = self.remember(&mut task, rules).await?.log.to_json_lines();
         let ending = Ending::of(Outcome::Fault(fault), self.0.options.clock.now(), task.progress, log);
         let ending = ending.telling(&task, Vec::new());
         let recorded = self.0.options.store.finish(&task.id, task.attempt, &ending).await?;

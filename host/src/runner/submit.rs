@@ -2,12 +2,13 @@
 //! Must not know how it runs.
 
 use super::lane::Lane;
-use super::live::Live;
+use super::live::{Before, Live};
 use super::{BODIES_KIB, Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
 use crate::metrics::Refused;
 use crate::store::{StoreError, Submission, Submitted};
 use crate::task::access::Permission;
+use crate::task::log::LogBuffer;
 use crate::task::{Invocation, Task};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -133,7 +134,8 @@ impl Runner {
                 return;
             }
             admission.metrics().submitted.inc();
-            let live = runner.live(task, &loaded, "");
+            let live =
+                runner.live(task, &loaded, Before { log: LogBuffer::new(loaded.route.logs.bytes), events: Vec::new() });
             runner.0.board.add(live.task().id.clone(), Arc::clone(&live));
             let place = Some(admission.enqueue());
             drop(answer.send(Ok(live.task())));
@@ -143,9 +145,10 @@ impl Runner {
     }
 
     /// A task that this process drives from now on.
-    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, log: &str) -> Arc<Live> {
+    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, before: Before) -> Arc<Live> {
         let (route, clock) = (Arc::clone(&loaded.route), Arc::clone(&self.0.options.clock));
-        Live::new(task, route, clock, Arc::clone(&self.0.pump), log)
+        let forwarded = Arc::clone(&self.0.lanes.of(&route.name, route.pool).forwarded);
+        Live::new(task, route, clock, Arc::clone(&self.0.pump), forwarded, before)
     }
 
     /// The answer to a submission whose key is known.

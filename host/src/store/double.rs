@@ -3,7 +3,10 @@
 
 mod events;
 mod outbox;
+mod script;
 mod variables;
+
+pub use script::{Hold, Hook, Operation, Write};
 
 use super::search::page_of;
 use super::{Answer, Claim, Events, KeptEvent, Note, PURGE_BATCH, Store, StoreError};
@@ -15,48 +18,13 @@ use crate::task::state::{Event, State};
 use crate::task::{Ending, Task};
 use crate::value::Json;
 use futures_util::future::BoxFuture;
+use script::Script;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
-
-/// What can be made to fail or to hang.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// [`Store::insert`]
-    Insert,
-    /// [`Store::claim`]
-    Claim,
-    /// [`Store::finish`]
-    Finish,
-    /// [`Store::postpone`]
-    Postpone,
-    /// [`Store::note`]
-    Note,
-    /// [`Store::get`]
-    Get,
-    /// [`Store::open_tasks`]
-    OpenTasks,
-}
-
-/// A write that took effect, and the record after it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Write {
-    /// Which.
-    pub operation: Operation,
-    /// What the store says since then.
-    pub record: Task,
-}
-
-/// Looks at a write before and after it takes effect: the task's records so far, oldest first. Answers what is wrong.
-pub type Hook = Box<dyn Fn(&TaskId, &[Task]) -> Result<(), String> + Send + Sync>;
-
-/// Keeps calls waiting, until dropped.
-pub struct Hold {
-    _released: DropGuard,
-}
+use tokio_util::sync::CancellationToken;
 
 /// A store without a disk.
 #[derive(Default)]
@@ -90,15 +58,6 @@ struct Kept {
     log: String,
 }
 
-#[derive(Default)]
-struct Script {
-    failures: HashMap<Operation, u32>,
-    before: HashMap<Operation, CancellationToken>,
-    after: HashMap<Operation, CancellationToken>,
-    calls: HashMap<Operation, u32>,
-    faults: Vec<String>,
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -114,7 +73,7 @@ impl Double {
     pub fn hold(&self, operation: Operation) -> Hold {
         let token = CancellationToken::new();
         locked(&self.script).before.insert(operation, token.clone());
-        Hold { _released: token.drop_guard() }
+        Hold::of(token)
     }
 
     /// Calls of an operation take effect but have no answer before the hold is dropped.
@@ -122,7 +81,7 @@ impl Double {
     pub fn hold_answers(&self, operation: Operation) -> Hold {
         let token = CancellationToken::new();
         locked(&self.script).after.insert(operation, token.clone());
-        Hold { _released: token.drop_guard() }
+        Hold::of(token)
     }
 
     /// Another host takes the task over, as a further attempt.
@@ -423,8 +382,17 @@ impl Store for Double {
         })
     }
 
-    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
+    fn events(&self, after: u64) -> Answer<'_, Events> {
+        self.replay(after, Scope::All)
+    }
+
+    fn replay(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
         self.read(None, move |contents| contents.events(after, &scope))
+    }
+
+    fn last_event(&self, id: &TaskId) -> Answer<'_, Option<(u64, String)>> {
+        let id = id.clone();
+        self.read(None, move |contents| contents.last_event(&id))
     }
 
     fn newest_event(&self) -> Answer<'_, u64> {

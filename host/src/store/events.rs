@@ -82,5 +82,7 @@ pub struct Events {
 
 /// The most events that are read at once.
 pub const EVENTS_PAGE: usize = 512;
-/// Reading stops at so many bytes of data.
+/// Reading what is new stops at so many bytes of data.
 pub const EVENTS_BYTES: usize = 4 * 1024 * 1024;
+/// Reading back does: it is held for each reader.
+pub const REPLAY_BYTES: usize = 64 * 1024;

@@ -19,6 +19,7 @@ mod tests;
 mod variables;
 mod writer;
 
+use super::events::{EVENTS_BYTES, REPLAY_BYTES};
 use super::{Answer, Claim, Events, Note, Page, Scope, Search, Store, StoreError, StoreUrl, Submission, Submitted};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
@@ -32,6 +33,7 @@ use port::Port;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tasks::New;
 use tokio::sync::{Notify, watch};
 use writer::Counters;
@@ -44,11 +46,14 @@ pub struct SqliteStore {
     /// Fields are dropped in this order: the writer can empty the WAL only when no reader is left.
     readers: Option<Port>,
     searcher: Option<Port>,
+    replayer: Option<Port>,
     writer: Port,
     counters: Counters,
     told: watch::Sender<u64>,
     /// See [`super::Outbox::news`].
     news: Arc<Notify>,
+    /// Some task has a callback: until then no end has to look for its own.
+    has_callbacks: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -65,10 +70,12 @@ impl SqliteStore {
 
     fn open_file(path: &Path, counters: Counters) -> Result<Self, StoreError> {
         let file::Opened { connection, path, lock } = file::open(path)?;
+        let has_callbacks = Arc::new(AtomicBool::new(outbox::any(&connection)));
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
+        let replayer = Some(reader::start_replayer(&path)?);
         let (told, news) = Default::default();
-        Ok(Self { readers, searcher, writer, counters, told, news })
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -76,8 +83,9 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        let (told, news) = Default::default();
-        Ok(Self { readers: None, searcher: None, writer, counters, told, news })
+        let (told, news, has_callbacks) = Default::default();
+        let (readers, searcher, replayer) = (None, None, None);
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks })
     }
 
     /// How many transactions its metrics have counted.
@@ -99,6 +107,12 @@ impl SqliteStore {
         }
     }
 
+    fn expect_callback(&self, task: &Task) {
+        if task.invocation.callback.is_some() {
+            self.has_callbacks.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// A database in memory has only the writer's connection.
     fn reading(&self) -> &Port {
         self.readers.as_ref().unwrap_or(&self.writer)
@@ -107,6 +121,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn insert(&self, task: &Task) -> Answer<'_, ()> {
+        self.expect_callback(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -122,6 +137,7 @@ impl Store for SqliteStore {
     }
 
     fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
+        self.expect_callback(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -142,18 +158,21 @@ impl Store for SqliteStore {
 
     fn claim(&self, claim: Claim) -> Answer<'_, bool> {
         let is_followed = !claim.events.is_empty();
-        let claimed = self.writer.ask(0, move |on| tasks::claim(on, &claim));
+        let claimed = self.writer.ask(bytes_of(&claim.events), move |on| tasks::claim(on, &claim));
         Box::pin(async move { claimed.await.inspect(|claimed| self.tell(*claimed && is_followed)) })
     }
 
     fn finish(&self, id: &TaskId, attempt: u32, ending: &Ending) -> Answer<'_, bool> {
         let (id, ending) = (id.clone(), ending.clone());
         let bytes = ending.log.len() + ending.result.as_ref().map_or(0, |result| result.as_str().len());
+        let bytes = bytes + bytes_of(&ending.events);
         let is_followed = !ending.events.is_empty();
         // The callback is due from the same commit on.
+        let has_callbacks = Arc::clone(&self.has_callbacks);
         let finished = self.writer.ask(bytes, move |on| {
             let ended = tasks::finish(on, &id, attempt, &ending)?;
-            Ok((ended, ended && outbox::enter(on, &id, ending.at)?))
+            let looks = ended && has_callbacks.load(Ordering::SeqCst);
+            Ok((ended, looks && outbox::enter(on, &id, ending.at)?))
         });
         Box::pin(async move {
             let (ended, entered) = finished.await?;
@@ -173,7 +192,7 @@ impl Store for SqliteStore {
     fn note(&self, notes: Vec<Note>) -> Answer<'_, ()> {
         let of_note = |note: &Note| {
             let log = note.log.as_ref().map_or(0, String::len);
-            log + note.events.iter().map(TaskEvent::size).sum::<usize>()
+            log + bytes_of(&note.events)
         };
         let bytes = notes.iter().map(of_note).sum();
         let is_followed = notes.iter().any(|note| !note.events.is_empty());
@@ -181,8 +200,18 @@ impl Store for SqliteStore {
         Box::pin(async move { noted.await.inspect(|()| self.tell(is_followed)) })
     }
 
-    fn events(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
-        self.reading().ask(0, move |on| events::page(on, after, &scope))
+    fn events(&self, after: u64) -> Answer<'_, Events> {
+        self.reading().ask(0, move |on| events::page(on, after, &Scope::All, EVENTS_BYTES))
+    }
+
+    fn replay(&self, after: u64, scope: Scope) -> Answer<'_, Events> {
+        let port = self.replayer.as_ref().unwrap_or(&self.writer);
+        port.ask(0, move |on| events::page(on, after, &scope, REPLAY_BYTES))
+    }
+
+    fn last_event(&self, id: &TaskId) -> Answer<'_, Option<(u64, String)>> {
+        let id = id.clone();
+        self.reading().ask(0, move |on| events::last_of(on, &id))
     }
 
     fn newest_event(&self) -> Answer<'_, u64> {
@@ -257,12 +286,16 @@ impl Store for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            for port in [&self.readers, &self.searcher].into_iter().flatten() {
+            for port in [&self.readers, &self.searcher, &self.replayer].into_iter().flatten() {
                 port.close().await;
             }
             self.writer.close().await;
         })
     }
+}
+
+fn bytes_of(events: &[TaskEvent]) -> usize {
+    events.iter().map(TaskEvent::size).sum()
 }
 
 fn flat(answer: Answer<'_, Result<u64, VariableError>>) -> BoxFuture<'_, Result<u64, VariableError>> {

@@ -138,20 +138,32 @@ impl LogBuffer {
     /// A log that goes on from what [`Self::to_json_lines`] wrote.
     #[must_use]
     pub fn from_json_lines(most: usize, text: &str) -> Self {
-        let lines: VecDeque<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Self { most, bytes: lines.iter().map(Line::size).sum(), lines }
+        let mut log = Self::new(most);
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|line| log.restore(line));
+        log
+    }
+
+    /// Adds a line of before under the number that it has, unless that is there.
+    pub fn restore(&mut self, line: Line) {
+        if line.seq > self.last() {
+            self.add(line);
+        }
     }
 
     /// Adds a line and drops the oldest ones that no longer fit; answers it as it stands there.
     pub fn push(&mut self, line: Line) -> &Line {
         let seq = self.last() + 1;
+        self.add(Line { seq, ..line })
+    }
+
+    fn add(&mut self, line: Line) -> &Line {
         self.bytes += line.size();
         while self.bytes > self.most
             && let Some(oldest) = self.lines.pop_front()
         {
             self.bytes -= oldest.size();
         }
-        self.lines.push_back_mut(Line { seq, ..line })
+        self.lines.push_back_mut(line)
     }
 
     /// The number of the newest line; 0 without any.

@@ -16,6 +16,10 @@ impl World {
     /// A task that can be followed; what it says is stored from now on.
     async fn follow(&self, lane: &Lane) -> TaskId {
         drop(beside(self.runner.clone().pump()));
+        self.submit_followed(lane).await
+    }
+
+    async fn submit_followed(&self, lane: &Lane) -> TaskId {
         let sse = Some(Sse { url: None, group: None, send_result: false });
         let invocation = Arc::new(Invocation { sse, ..(*invocation()).clone() });
         let task = self.runner.submit(&lane.loaded, invocation, None).await.expect("is taken");
@@ -25,7 +29,7 @@ impl World {
 
     /// What the store has been told of a task: of states and ends the state, of log lines the number, else the data.
     async fn told(&self, id: &TaskId) -> Vec<String> {
-        let page = self.store.events(0, Scope::Task(id.clone())).await.expect("reads");
+        let page = self.store.replay(0, Scope::Task(id.clone())).await.expect("reads");
         let short = |event: &crate::store::KeptEvent| {
             let data: serde_json::Value = serde_json::from_str(event.data.as_str()).expect("JSON");
             let data = match event.name.as_str() {
@@ -135,6 +139,32 @@ async fn the_next_host_goes_on_where_the_last_one_was() {
     assert_eq!(next.told(&id).await, told);
     assert_eq!(next.store.log(&id).await.expect("reads").map(|log| log.lines().count()), Some(2));
     next.is_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_between_two_rounds_is_told_with_the_end() {
+    let world = World::new();
+    let lane = world.load(route(), [Act::complete(0).says(10.0), Act::complete(0).says(30.0)]);
+    // The round after the first one's report is over; the next one is too late.
+    let first = world.follow(&lane).await;
+    world.ended(&first).await;
+    let id = world.submit_followed(&lane).await;
+    world.ended(&id).await;
+    let told = ["state NotStarted", "state Running", "progress 30", "log 1", "done Completed"];
+    assert_eq!(world.told(&id).await, told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_before_a_pause_outlives_the_host() {
+    let world = World::new();
+    let acts = [Act::complete(0).says(10.0), Act::fail(0).says(30.0)];
+    let lane = world.load(Route { retry: retry(2, 3_600_000), ..route() }, acts);
+    let first = world.follow(&lane).await;
+    world.ended(&first).await;
+    let id = world.submit_followed(&lane).await;
+    world.runner.drain(async {}).await;
+    assert_eq!(world.told(&id).await, ["state NotStarted", "state Running", "progress 30", "log 1"]);
+    assert_eq!(world.store.log(&id).await.expect("reads").map(|log| log.lines().count()), Some(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Owns the part of the suite about events and what running attempts say. Must not know which database is behind the store.
 
-use super::{Shared, at, claim, ending, inserted, json, new_task, started, stored};
+use super::{Shared, at, claim, ending, inserted, json, new_id, new_task, started, stored};
 use crate::ids::TaskId;
 use crate::store::events::{EVENTS_BYTES, EVENTS_PAGE};
 use crate::store::{KeptEvent, Note, Scope, Store};
@@ -35,7 +35,7 @@ async fn running(store: &dyn Store, group: Option<&str>) -> TaskId {
 async fn all(store: &dyn Store, scope: Scope) -> Vec<KeptEvent> {
     let (mut after, mut found) = (0, Vec::new());
     loop {
-        let page = store.events(after, scope.clone()).await.expect("reads");
+        let page = store.replay(after, scope.clone()).await.expect("reads");
         assert!(page.events.iter().all(|event| event.seq > after && event.seq <= page.seen), "{page:?}");
         found.extend(page.events);
         assert!(page.seen > after || !page.more, "it goes on");
@@ -132,11 +132,24 @@ pub async fn pages_of_events_are_bounded(store: Shared) {
     let id = running(&*store, None).await;
     let many = u32::try_from(EVENTS_PAGE).expect("few") + 100;
     store.note(vec![note(&id, 1, (0..many).map(|_| progress(1)))]).await.expect("notes");
-    let page = store.events(0, Scope::All).await.expect("reads");
+    let page = store.events(0).await.expect("reads");
     assert_eq!((page.events.len(), page.more), (EVENTS_PAGE, true));
     assert_eq!(all(&*store, Scope::Task(id.clone())).await.len(), many as usize + 1);
     let large = json(&format!("\"{}\"", "x".repeat(EVENTS_BYTES / 2)));
     let events = (0..5).map(|_| TaskEvent::custom("large".into(), large.clone()));
     store.note(vec![note(&id, 1, events)]).await.expect("notes");
     assert_eq!(all(&*store, Scope::All).await.len(), many as usize + 6);
+    let newest = store.newest_event().await.expect("reads");
+    assert_eq!(store.last_event(&id).await.expect("reads"), Some((newest, "large".to_owned())));
+    assert_eq!(store.last_event(&new_id()).await.expect("reads"), None);
+}
+
+pub async fn what_is_far_behind_others_is_found(store: Shared) {
+    let other = running(&*store, Some("other")).await;
+    store.note(vec![note(&other, 1, (0..45_000).map(|_| progress(1)))]).await.expect("notes");
+    let id = running(&*store, Some("g")).await;
+    store.note(vec![note(&id, 1, [progress(7)])]).await.expect("notes");
+    let found = all(&*store, Scope::Group("g".into())).await;
+    assert_eq!(names(&found), ["state", "progress"]);
+    assert_eq!(all(&*store, Scope::Group("nobody".into())).await, []);
 }

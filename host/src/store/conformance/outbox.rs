@@ -9,7 +9,8 @@ use crate::task::state::Event;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn callback(host: &str) -> Callback {
+/// A callback to this host.
+pub fn callback(host: &str) -> Callback {
     let url = format!("http://{host}/");
     Callback {
         shown: Shown { url_field: url.clone(), url: url.clone(), method: "POST".into(), headers: Vec::new() },

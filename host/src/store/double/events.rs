@@ -59,6 +59,10 @@ impl Contents {
         (marker.name, marker.data) = (MISSED.into(), Json::from_serialize(&missed).expect("a number"));
     }
 
+    pub(super) fn last_event(&self, id: &TaskId) -> Option<(u64, String)> {
+        self.events.iter().rev().find(|event| event.task == *id).map(|event| (event.seq, event.name.clone()))
+    }
+
     pub(super) fn events(&self, after: u64, scope: &Scope) -> Events {
         let events = self.events.iter().filter(|event| event.seq > after && event.is_in(scope)).cloned();
         let mut events: Vec<KeptEvent> = events.take(EVENTS_PAGE + 1).collect();

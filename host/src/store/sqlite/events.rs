@@ -1,7 +1,7 @@
 //! Owns the statements on events and on what running attempts have said.
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
-use super::super::events::{EVENTS_BYTES, EVENTS_PAGE, Events, KeptEvent, Note, Scope};
+use super::super::events::{EVENTS_PAGE, Events, KeptEvent, Note, Scope};
 use super::tasks;
 use crate::ids::TaskId;
 use crate::task::event::{MISSED, TaskEvent};
@@ -9,7 +9,7 @@ use crate::value::Json;
 use rusqlite::{Connection, OptionalExtension, Result, Row, ToSql, named_params};
 
 /// How many events one read of a group or route looks at: looking is short whatever is kept.
-const WINDOW: u64 = 20_000;
+const WINDOW: i64 = 20_000;
 
 /// From now on the task has events, and is of this group.
 pub(super) fn follow(on: &Connection, seq: i64, group: Option<&str>) -> Result<()> {
@@ -69,11 +69,29 @@ pub(super) fn newest(on: &Connection) -> Result<u64> {
     Ok(newest.map_or(0, i64::unsigned_abs))
 }
 
-/// See [`super::super::Store::events`].
-pub(super) fn page(on: &Connection, after: u64, scope: &Scope) -> Result<Events> {
+/// The number and name of a task's newest event.
+pub(super) fn last_of(on: &Connection, id: &TaskId) -> Result<Option<(u64, String)>> {
+    let sql =
+        "SELECT seq, name FROM events WHERE task = (SELECT seq FROM tasks WHERE id = ?1) ORDER BY seq DESC LIMIT 1";
+    let last = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?));
+    on.prepare_cached(sql)?.query_row([id.as_str()], last).optional()
+}
+
+/// The event up to which one read looks; `None`: all that there are.
+fn window(on: &Connection, after: u64) -> Result<Option<u64>> {
+    let sql = "SELECT seq FROM events WHERE seq > ?1 ORDER BY seq LIMIT 1 OFFSET ?2";
+    let last = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?.unsigned_abs());
+    on.prepare_cached(sql)?.query_row((number(after), WINDOW), last).optional()
+}
+
+/// See [`super::super::Store::replay`]; `most` is how many bytes of data.
+pub(super) fn page(on: &Connection, after: u64, scope: &Scope, most: usize) -> Result<Events> {
     let newest = newest(on)?;
     // The clause, what it is about, and the last event to look at.
-    let near = newest.min(after.saturating_add(WINDOW));
+    let near = match scope {
+        Scope::Task(_) => newest,
+        _ => window(on, after)?.map_or(newest, |last| last.min(newest)),
+    };
     let task = "events.task = (SELECT seq FROM tasks WHERE id = :of)";
     let (which, of, last): (&str, &str, u64) = match scope {
         Scope::Task(id) => (task, id.as_str(), newest),
@@ -88,8 +106,8 @@ pub(super) fn page(on: &Connection, after: u64, scope: &Scope) -> Result<Events>
          WHERE events.seq > :after AND events.seq <= :last AND {which} ORDER BY events.seq LIMIT :most"
     );
     let mut statement = on.prepare_cached(&sql)?;
-    let (from, to, most) = (number(after), number(last), EVENTS_PAGE as i64);
-    let values: &[(&str, &dyn ToSql)] = named_params! { ":after": from, ":last": to, ":of": of, ":most": most };
+    let (from, to, rows) = (number(after), number(last), EVENTS_PAGE as i64);
+    let values: &[(&str, &dyn ToSql)] = named_params! { ":after": from, ":last": to, ":of": of, ":most": rows };
     let mut rows = statement.query(values)?;
     let (mut events, mut bytes) = (Vec::new(), 0);
     let mut is_cut = false;
@@ -97,7 +115,7 @@ pub(super) fn page(on: &Connection, after: u64, scope: &Scope) -> Result<Events>
         let event = kept(row)?;
         bytes += event.data.as_str().len();
         events.push(event);
-        is_cut = events.len() >= EVENTS_PAGE || bytes >= EVENTS_BYTES;
+        is_cut = events.len() >= EVENTS_PAGE || bytes >= most;
         if is_cut {
             break;
         }

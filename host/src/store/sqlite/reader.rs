@@ -19,6 +19,11 @@ pub(super) fn start_searcher(path: &Path) -> Result<Port, StoreError> {
     threads(path, &["store-searcher"])
 }
 
+/// Starts the thread that reads events back: however many come again at once, they never hold up point reads.
+pub(super) fn start_replayer(path: &Path) -> Result<Port, StoreError> {
+    threads(path, &["store-replayer"])
+}
+
 /// Each with a connection of its own.
 fn threads(path: &Path, names: &[&str]) -> Result<Port, StoreError> {
     let mut bodies = Vec::with_capacity(names.len());

@@ -7,11 +7,13 @@ use crate::clock::Timestamp;
 use crate::ids::IdScheme;
 use crate::metrics::Metrics;
 use crate::principal::Principal;
-use crate::store::conformance::{Shared, search, suite};
-use crate::store::{Claim, Store, StoreError, StoreUrl, Submission};
+use crate::store::conformance::{Shared, outbox, search, suite};
+use crate::store::events::EVENTS_BYTES;
+use crate::store::{Claim, Note, Outbox, Scope, Store, StoreError, StoreUrl, Submission};
 use crate::task::access::{Allowed, Permission};
+use crate::task::event::TaskEvent;
 use crate::task::state::Event;
-use crate::task::{Ending, Invocation, Request, Task};
+use crate::task::{Ending, Invocation, Request, Sse, Task};
 use crate::value::Json;
 use rusqlite::Connection;
 use std::path::Path;
@@ -78,16 +80,14 @@ pub(super) fn ending() -> Ending {
     }
 }
 
+fn claim(task: &Task) -> Claim {
+    let (id, slot) = (task.id.clone(), "host-1/orders/0".into());
+    Claim { id, attempts_before: 0, at: Timestamp(5), slot, events: Vec::new() }
+}
+
 async fn whole_life(store: &SqliteStore, task: &Task) {
     store.insert(task).await.expect("inserts");
-    let claim = Claim {
-        id: task.id.clone(),
-        attempts_before: 0,
-        at: Timestamp(5),
-        slot: "host-1/orders/0".into(),
-        events: Vec::new(),
-    };
-    assert!(store.claim(claim).await.expect("claims"));
+    assert!(store.claim(claim(task)).await.expect("claims"));
     assert!(store.finish(&task.id, 1, &ending()).await.expect("finishes"));
 }
 
@@ -238,6 +238,23 @@ fn a_store_is_marked_as_ours_and_its_tables_are_sound() {
 }
 
 #[tokio::test]
+async fn reading_back_stops_sooner_than_reading_what_is_new() {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(&folder.path().join("s.db")).expect("opens");
+    let mut task = task();
+    let sse = Some(Sse { url: None, group: None, send_result: false });
+    task.invocation = Arc::new(Invocation { sse, ..(*task.invocation).clone() });
+    store.insert(&task).await.expect("inserts");
+    assert!(store.claim(claim(&task)).await.expect("claims"));
+    let large = Json::from_serialize(&"x".repeat(EVENTS_BYTES / 2)).expect("JSON");
+    let events = (0..4).map(|_| TaskEvent::custom("large".into(), large.clone())).collect();
+    let note = Note { id: task.id, attempt: 1, progress: None, log: None, events, keep: None };
+    store.note(vec![note]).await.expect("notes");
+    let (new, back) = (store.events(0).await, store.replay(0, Scope::All).await);
+    assert_eq!((new.expect("reads").events.len(), back.expect("reads").events.len()), (3, 2), "a state is first");
+}
+
+#[tokio::test]
 async fn large_purges_are_cut_by_their_bytes() {
     let store = SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default()).expect("opens");
     let end = Ending { result: Json::from_serialize(&"x".repeat(8 << 20)).ok(), event: Event::Fail, ..ending() };
@@ -248,6 +265,20 @@ async fn large_purges_are_cut_by_their_bytes() {
     }
     assert_eq!(store.purge(Timestamp(10), Timestamp(10)).await.expect("purges"), 4);
     assert_eq!(store.purge(Timestamp(10), Timestamp(10)).await.expect("purges"), 2);
+}
+
+#[tokio::test]
+async fn an_end_in_a_later_process_is_told_too() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("s.db");
+    let mut task = task();
+    let callback = Some(Box::new(outbox::callback("a:80")));
+    task.invocation = Arc::new(Invocation { callback, ..(*task.invocation).clone() });
+    open(&path).expect("opens").insert(&task).await.expect("inserts");
+    let store = open(&path).expect("opens again");
+    assert!(store.finish(&task.id, 0, &Ending { event: Event::Abort, ..ending() }).await.expect("finishes"));
+    let entered = store.entered(0, 9).await.expect("reads");
+    assert_eq!(entered.iter().map(|due| &*due.host).collect::<Vec<_>>(), ["a:80"]);
 }
 
 #[tokio::test]
