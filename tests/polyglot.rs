@@ -31,7 +31,7 @@ macro_rules! languages {
     };
 }
 
-languages!(rust);
+languages!(js, python, rust);
 
 type Behaviour = for<'a> fn(&'a Tour) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -230,11 +230,13 @@ async fn echo(tour: &Tour) {
 async fn sum(tour: &Tour) {
     let expected: f64 = (1..=100_000).map(|i| f64::from(i).sqrt()).sum();
     let task = tour.shows(json!({"do": "sum", "from": 1, "to": 100_000})).await;
-    assert_eq!(task.body["Result"], json!({"sum": expected, "halfway": 45.0, "progress": 95.0}), "{task:?}");
+    // JSON has one kind of number: 45 and 45.0 are the same.
+    let seen = ["sum", "halfway", "progress"].map(|field| task.body["Result"][field].as_f64());
+    assert_eq!(seen, [Some(expected), Some(45.0), Some(95.0)], "{task:?}");
     assert_eq!(task.body["Progress"], 100);
     let events = Stream::open(&tour.server, &format!("/events?taskId={}", task.id()), Some(0)).await.rest().await;
     let progress = data(&events, "progress");
-    assert!(progress.iter().any(|percent| **percent == json!(95)), "{progress:?}");
+    assert!(progress.iter().any(|percent| percent.as_f64() == Some(95.0)), "{progress:?}");
 
     for level in ["trace", "debug", "info", "warn", "error"] {
         let task = tour.shows(json!({"do": "sum", "from": 7, "to": 7, "level": level})).await;
