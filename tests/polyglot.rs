@@ -31,7 +31,7 @@ macro_rules! languages {
     };
 }
 
-languages!(c, js, python, rust);
+languages!(c, go, js, python, rust);
 
 type Behaviour = for<'a> fn(&'a Tour) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
