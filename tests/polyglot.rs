@@ -271,6 +271,12 @@ async fn cas(tour: &Tour) {
     assert!(large.text("Error").starts_with("fresh cannot be used: "), "{}", large.text("Error"));
     assert_eq!(large.body["Result"], json!({"variable": "fresh", "reason": "unavailable"}));
 
+    // Some 140 MB come from the host in one call; the route has 64 MiB.
+    let long = json!("ü".repeat(50_000));
+    tour.gives(json!({"do": "cas", "name": "fresh", "set": long})).await;
+    let kept = tour.gives(json!({"do": "cas", "name": "fresh", "reads": 1400, "set": 0})).await;
+    assert_eq!(kept["value"], 0);
+
     let mut ids = Vec::new();
     for _ in 0..20 {
         ids.push(tour.server.put(202, "/tour/x", json!({"do": "cas", "name": "counter", "by": 3})).await.id());

@@ -199,9 +199,15 @@ static bool compare_and_set(sp_task *task, sp_buffer *result) {
     sp_text input = task->args->input, value, expected;
     sp_buffer name = {0};
     string(input, "name", &name);
-    int64_t by = integer(input, "by", 1);
-    bool done;
-    if (sp_member(input, "set", &value)) {
+    int64_t by = integer(input, "by", 1), reads = integer(input, "reads", 0);
+    sp_buffer found = {0};
+    uint64_t at;
+    bool done = true;
+    while (done && reads-- > 0) done = sp_get(task, sp_of(&name), &found, &at) != SP_REFUSED;
+    sp_free(&found);
+    if (!done) {
+        /* It may not be read. */
+    } else if (sp_member(input, "set", &value)) {
         uint64_t version = 0;
         done = sp_set(task, sp_of(&name), value, &version) == SP_DONE;
         if (done) put_written(result, value, version);

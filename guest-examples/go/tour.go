@@ -27,6 +27,7 @@ type input struct {
 	To       int64           `json:"to"`
 	Level    string          `json:"level"`
 	By       *int64          `json:"by"`
+	Reads    int             `json:"reads"`
 	Set      json.RawMessage `json:"set"`
 	Expected json.RawMessage `json:"expected"`
 	Count    *int            `json:"count"`
@@ -130,6 +131,11 @@ func sum(in input) (any, error) {
 
 func compareAndSet(state *sandpool.State, in input) (any, error) {
 	name, by := or(in.Name, ""), or(in.By, 1)
+	for range in.Reads {
+		if _, _, err := state.Get(name); err != nil {
+			return nil, err
+		}
+	}
 	if in.Set != nil {
 		return written(in.Set)(state.Set(name, in.Set))
 	}

@@ -13,7 +13,7 @@ type Input =
   | { do: "raise"; message: string }
   | { do: "loop" };
 
-type Cas = { do: "cas"; name: string; by?: number; set?: Json; expected?: number | null };
+type Cas = { do: "cas"; name: string; by?: number; reads?: number; set?: Json; expected?: number | null };
 
 export default route<Input>({
   summary: "Tour of the guest interface",
@@ -79,7 +79,10 @@ function sum(from: number, to: number, level?: Level) {
   return { sum, halfway, progress: progress.get() };
 }
 
-function compareAndSet({ state }: Task<Input>, { name, by = 1, set, expected }: Cas) {
+function compareAndSet({ state }: Task<Input>, { name, by = 1, reads = 0, set, expected }: Cas) {
+  for (let read = 0; read < reads; read++) {
+    state.get(name);
+  }
   if (set !== undefined) {
     return { value: set, version: state.set(name, set) };
   }

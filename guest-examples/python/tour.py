@@ -21,6 +21,7 @@ INPUT = {
         "by": {"type": "integer", "minimum": -1000000, "maximum": 1000000},
         "expected": {"type": ["integer", "null"], "minimum": 0, "maximum": 9007199254740991},
         "count": {"type": "integer", "minimum": 0, "maximum": 1000},
+        "reads": {"type": "integer", "minimum": 0, "maximum": 100000},
         "message": {"type": "string"},
     },
 }
@@ -100,6 +101,8 @@ def add_up(start: int, end: int, level: str) -> dict[str, float]:
 
 def compare_and_set(task: Task, name: str) -> dict[str, Any]:
     state, by = task.state, task.input.get("by", 1)
+    for _ in range(task.input.get("reads", 0)):
+        state.get(name)
     if "set" in task.input:
         value = task.input["set"]
         return {"value": value, "version": state.set(name, value)}

@@ -34,6 +34,7 @@ struct Cas {
     name: String,
     by: Option<i64>,
     set: Option<Value>,
+    reads: Option<u32>,
     /// Absent, or null, or a version.
     #[serde(default, deserialize_with = "present")]
     expected: Option<Option<u64>>,
@@ -140,6 +141,9 @@ fn sum(range: &Sum) -> Result<Value, Failure> {
 fn compare_and_set(write: &Cas, state: &State) -> Result<Value, Failure> {
     let name = &write.name;
     let by = write.by.unwrap_or(1);
+    for _ in 0..write.reads.unwrap_or(0) {
+        state.get(name)?;
+    }
     if let Some(value) = &write.set {
         let version = state.set(name, value)?;
         return Ok(json!({"value": value, "version": version}));
