@@ -19,11 +19,21 @@ fn the_prebuilt_components_match_their_sources() {
 #[test]
 fn a_stale_prebuilt_component_is_noticed() {
     let copy = tempfile::tempdir().expect("a folder");
-    let root = examples().join("..");
-    for part in ["wit", "guest-examples"] {
-        let copied = Command::new("cp").args(["-r", "--"]).arg(root.join(part)).arg(copy.path()).status();
-        assert!(copied.expect("cp runs").success());
-    }
+    let copied = Command::new("tar")
+        .current_dir(examples().join(".."))
+        .args(["-cf", "-", "--exclude=target", "wit"])
+        .args(["build", "prebuilt", "rust"].map(|part| format!("guest-examples/{part}")))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .and_then(|mut packed| {
+            let unpacked = Command::new("tar")
+                .args(["-xf", "-", "-C"])
+                .arg(copy.path())
+                .stdin(packed.stdout.take().expect("piped"))
+                .status();
+            packed.wait().and(unpacked)
+        });
+    assert!(copied.expect("tar runs").success());
     let source = copy.path().join("guest-examples/rust/hello/src/lib.rs");
     let text = std::fs::read_to_string(&source).expect("the source");
     std::fs::write(&source, text + "// changed\n").expect("writable");

@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
+mod polyglot;
 mod progress;
 mod queries;
 mod queue;

@@ -221,9 +221,14 @@ impl Server {
 
     /// A server with these variables in its environment.
     pub async fn start_with_environment(folder: Arc<TempDir>, environment: &[(&str, &str)], routes: &str) -> Self {
-        let file = folder.path().join("sandpool.yaml");
         let head = "server: {listen: \"127.0.0.1:0\"}\nstore: {url: \"sqlite:tasks.db\"}\n";
-        std::fs::write(&file, format!("{head}{routes}")).expect("the folder is writable");
+        Self::start_as(folder, environment, &format!("{head}{routes}")).await
+    }
+
+    /// The same with a whole configuration.
+    pub async fn start_as(folder: Arc<TempDir>, environment: &[(&str, &str)], configuration: &str) -> Self {
+        let file = folder.path().join("sandpool.yaml");
+        std::fs::write(&file, configuration).expect("the folder is writable");
         Self::spawn(folder, sandpool().envs(environment.iter().copied()).args(["serve", "--config"]).arg(&file))
     }
 
