@@ -48,6 +48,33 @@ fn run_shares_variables_and_reports_failures_with_exit_code_1() {
 }
 
 #[test]
+fn run_grants_what_it_is_told_to_and_nothing_else() {
+    let misbehaving = component("misbehaving.wasm");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("notes.txt"), "hello").expect("writable");
+    let granted = format!("{{env: {{MODE: test}}, directories: [{{path: {}, as: /data}}]}}", folder.path().display());
+    let sees = |arguments: &[&str]| {
+        let ran = call(&[&["run", &misbehaving], arguments].concat());
+        assert_eq!(ran.status.code(), Some(0), "{}", err(&ran));
+        serde_json::from_str::<Value>(&out(&ran)).expect("JSON")
+    };
+    let nothing = sees(&["--input", r#"{"mode": "env"}"#]);
+    assert_eq!((&nothing["env"], &nothing["preopens"]), (&json!({}), &json!([])));
+    let something = sees(&["--input", r#"{"mode": "env"}"#, "--grants", &granted]);
+    assert_eq!((&something["env"], &something["preopens"]), (&json!({"MODE": "test"}), &json!(["/data"])));
+    let calls = r#"{"mode": "files", "calls": [["read", "/data", "notes.txt"], ["write", "/data", "new.txt", "x"]]}"#;
+    let done = sees(&["--input", calls, "--grants", &granted]);
+    assert_eq!((&done[0], done[1]["error"].is_string()), (&json!("hello"), true), "{done}");
+    let faulty = call(&["run", &misbehaving, "--grants", "{http: [\"a b\"], directories: [/no/such]}"]);
+    assert_eq!(faulty.status.code(), Some(2));
+    for words in
+        ["--grants:1:9: http: expected", "--grants:1:31: path: expected a directory at /no/such, found nothing"]
+    {
+        assert!(err(&faulty).contains(words), "{words} in {}", err(&faulty));
+    }
+}
+
+#[test]
 fn run_draws_a_progress_bar_on_a_terminal() {
     let sum = component("sum-of-square-roots.wasm");
     // `script` gives the program a terminal.

@@ -28,7 +28,8 @@ mod surface_tests;
 mod tests;
 
 pub use self::fault::{Fault, Faults};
-pub use crate::store::StoreUrl;
+pub use crate::route::grants::Grants;
+use crate::store::StoreUrl;
 
 use self::fault::{Place, Sink};
 use crate::api::openapi::{Info, SchemaNames};
@@ -227,6 +228,17 @@ impl Config {
         });
         sink.finish(config)
     }
+}
+
+/// Reads and checks grants that are written as those of a route, on a command line. Relative paths begin at `base`.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn grants(text: &str, base: &Path) -> Result<Grants, Faults> {
+    let sink = Sink::new("--grants");
+    let raw = yaml::parse(text, &sink).and_then(|root| raw::grants_alone(&root, &sink));
+    let grants = raw.map(|raw| validate::grants_alone(raw, base, &sink));
+    sink.finish(grants)
 }
 
 /// The file's text, or why there is none and what to do.

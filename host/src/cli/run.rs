@@ -4,9 +4,11 @@
 use super::{Ending, Refusal, say};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
+use crate::config;
 use crate::executor::{Call, Cancel, EventSink, Executor};
 use crate::ids::IdScheme;
 use crate::metrics::Metrics;
+use crate::route::grants::Grants;
 use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, StateGrants};
 use crate::runner::GrantedVariables;
 use crate::store::sqlite::SqliteStore;
@@ -23,7 +25,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +45,9 @@ pub struct Arguments {
     /// Shared variables to begin with, an object of names and values; all may be read and written
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = variables)]
     state: Vars,
+    /// What it may do, as `grants` of a route: {http: [api.example.com], env: {MODE: test}, directories: [data]}
+    #[arg(long, value_name = "GRANTS", default_value = "{}", value_parser = grants)]
+    grants: Grants,
     /// The most memory, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=(MAX_MEMORY >> 20)))]
     memory: u64,
@@ -64,6 +69,10 @@ fn variables(text: &str) -> Result<Vars, String> {
     let raw: BTreeMap<String, &RawValue> =
         serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))?;
     raw.into_iter().map(|(name, value)| json(value.get()).map(|value| (name, value))).collect()
+}
+
+fn grants(text: &str) -> Result<Grants, String> {
+    config::grants(text, Path::new("")).map_err(|faults| faults.to_string())
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
@@ -129,7 +138,7 @@ fn route(arguments: &Arguments) -> Route {
         arguments: arguments.arguments.clone(),
         variables: arguments.variables.clone(),
         state: StateGrants { read: Vec::new(), write: arguments.state.keys().cloned().collect() },
-        grants: Default::default(),
+        grants: Arc::new(arguments.grants.clone()),
         timeout: None,
         run_timeout: None,
         cpu_limit: None,

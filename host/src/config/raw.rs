@@ -294,6 +294,11 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     })
 }
 
+/// Reads the grants of a route that stand by themselves.
+pub fn grants_alone(root: &Node, sink: &Sink) -> Option<RawGrants> {
+    Fields::of(root, "the grants", sink).map(grants::grants)
+}
+
 fn server(mut fields: Fields<'_>) -> RawServer {
     let open = fields.take("open", boolean);
     let is_limited = fields.has("rate_limit");

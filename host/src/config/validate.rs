@@ -13,6 +13,7 @@ use super::endpoints;
 use super::env::Lookup;
 use super::fault::{Place, Sink, did_you_mean};
 use super::node::excerpt;
+use super::raw::grants::RawGrants;
 use super::raw::{
     RawConfig, RawId, RawOpenApi, RawPool, RawRetry, RawRoute, RawServer, RawStore, RawStoreUrl, RawTaskRoute,
 };
@@ -23,6 +24,7 @@ use crate::api::openapi::{Info, SchemaNames};
 use crate::codec::Format;
 use crate::guard::Guard;
 use crate::ids::IdScheme;
+use crate::route::grants::Grants;
 use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, SseRule, StateGrants, default_name};
 use crate::task::access::Permission;
@@ -41,6 +43,11 @@ struct Rules<'a> {
     /// The folder at which relative paths begin.
     base: &'a Path,
     sink: &'a Sink,
+}
+
+/// Checks grants that belong to no configuration.
+pub fn grants_alone(raw: RawGrants, base: &Path, sink: &Sink) -> Grants {
+    Rules { base, sink }.grants(raw, &Own::default())
 }
 
 /// What is common to all routes.
