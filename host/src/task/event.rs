@@ -3,6 +3,7 @@
 
 use super::Task;
 use super::log::Line;
+use super::progress::Percent;
 use super::view::AsyncTask;
 use crate::value::Json;
 use std::borrow::Cow;
@@ -55,9 +56,7 @@ impl TaskEvent {
     /// Per cent done.
     #[must_use]
     pub fn progress(percent: f64) -> Self {
-        // `100`, not `100.0`.
-        let number = if percent.fract() == 0.0 { format!("{percent:.0}") } else { percent.to_string() };
-        Self { name: PROGRESS.into(), data: Json::parse(number).unwrap_or_else(|_| Json::null()) }
+        Self::of(PROGRESS, &Percent(percent))
     }
 
     /// A line of the log.

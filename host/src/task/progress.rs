@@ -2,10 +2,22 @@
 //! Must not know the clock (it is handed the time) or who listens.
 
 use crate::clock::Timestamp;
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
 /// The highest per cent that a task shows before it has completed.
 pub const BEFORE_COMPLETION: f64 = 99.99;
+
+/// Per cent as they are shown: `100`, not `100.0`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
+
+impl Serialize for Percent {
+    #[allow(clippy::cast_possible_truncation)]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.fract() == 0.0 { serializer.serialize_i64(self.0 as i64) } else { serializer.serialize_f64(self.0) }
+    }
+}
 
 /// A change that the guest reports.
 #[derive(Debug, Clone, Copy, PartialEq)]

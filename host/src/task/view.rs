@@ -3,12 +3,13 @@
 
 use super::access::Permission;
 use super::callback::{Callback, Progress, Standing};
+use super::progress::Percent;
 use super::state::State;
 use super::{Sse, Task};
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
 use crate::value::Json;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The AsyncTask object; fields without a value are absent.
@@ -30,8 +31,8 @@ pub struct AsyncTask<'a> {
     user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permission: Option<&'a Permission>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_where_whole")]
-    progress: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Percent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +104,7 @@ impl<'a> From<&'a Task> for AsyncTask<'a> {
             completed_time: task.completed,
             user: task.invocation.user.as_ref().map(|user| user.id.as_str()),
             permission: task.permission.as_deref(),
-            progress: task.progress,
+            progress: task.progress.map(Percent),
             result: task.result.as_ref(),
             error: task.error.as_deref(),
             sse: task.invocation.sse.as_ref().map(|sse| SseView::of(sse, &task.id)),
@@ -137,14 +138,5 @@ struct SseView<'a> {
 impl<'a> SseView<'a> {
     fn of(sse: &'a Sse, id: &TaskId) -> Self {
         Self { url: sse.url.as_ref().map(|url| format!("{url}{id}")), group: sse.group.as_deref() }
-    }
-}
-
-/// `100`, not `100.0`.
-#[allow(clippy::cast_possible_truncation)]
-fn whole_where_whole<S: Serializer>(percent: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-    match percent {
-        Some(percent) if percent.fract() == 0.0 => serializer.serialize_i64(*percent as i64),
-        other => other.serialize(serializer),
     }
 }
