@@ -20,6 +20,7 @@ pub use fault::DecodeFault;
 pub use negotiate::{Answer, accepts, negotiate, negotiate_problem, prefers_text};
 
 use crate::value::Json;
+use serde::Serialize;
 use std::fmt;
 
 /// A format of bodies in both directions.
@@ -163,6 +164,15 @@ pub fn encode(format: Format, root: &str, value: &Json) -> Vec<u8> {
         Format::Json => value.as_str().as_bytes().to_vec(),
         Format::Xml => xml::encode(root, value).into_bytes(),
         Format::Yaml => yaml::encode(value).into_bytes(),
+    }
+}
+
+/// Writes what serializes to JSON, as [`encode`] writes a value.
+#[must_use]
+pub fn encode_view(format: Format, root: &str, view: &impl Serialize) -> Vec<u8> {
+    match format {
+        Format::Json => serde_json::to_vec(view).unwrap_or_default(),
+        format => encode(format, root, &Json::from_serialize(view).unwrap_or_else(|_| Json::null())),
     }
 }
 

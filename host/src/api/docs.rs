@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::ui::Docs;
 use super::{Api, etag, tasks};
 use crate::auth;
-use crate::codec::Format;
+use crate::codec::{Format, encode_view};
 use crate::route::task_route::TaskRoute;
 use crate::runner::LoadedRoute;
 use axum::body::Bytes;
@@ -82,7 +82,7 @@ impl Documents {
         let [json, yaml] = &self.written;
         let cell = if format == Format::Json { json } else { yaml };
         cell.get_or_init(|| {
-            let body = tasks::written(&self.document(), "openapi", format);
+            let body = encode_view(format, "openapi", &self.document());
             let tag = etag::of(&body);
             (body.into(), tag)
         })

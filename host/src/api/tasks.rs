@@ -4,13 +4,12 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, etag, request};
-use crate::codec::{Answer, Format, encode};
+use crate::codec::{Answer, encode_view};
 use crate::ids::TaskId;
 use crate::route::task_route::{Operation, TaskRoute};
 use crate::runner::StopError;
 use crate::task::Task;
 use crate::task::view::AsyncTask;
-use crate::value::Json;
 use axum::body::Bytes;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -62,7 +61,7 @@ pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
         Some(longest) => api.0.runner.wait(id, longest).await?.ok_or_else(|| unknown(id.as_str()))?,
         None => task,
     };
-    let body = Bytes::from(written(&AsyncTask::from(&*task), "AsyncTask", caller.answer.format));
+    let body = Bytes::from(encode_view(caller.answer.format, "AsyncTask", &AsyncTask::from(&*task)));
     let tag = etag::of(&body);
     Ok(negotiated(etag::answer(body, tag, caller.answer.media_type, &parts.headers)))
 }
@@ -80,21 +79,9 @@ pub fn list(status: StatusCode, tasks: &[Task], answer: Answer) -> Response {
 
 /// Anything as an answer.
 pub fn respond_with(status: StatusCode, view: &impl Serialize, root: &str, answer: Answer) -> Response {
-    let mut response = (status, written(view, root, answer.format)).into_response();
+    let mut response = (status, encode_view(answer.format, root, view)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
     negotiated(response)
-}
-
-/// Anything in this format; `root` names it in XML.
-pub fn written(view: &impl Serialize, root: &str, format: Format) -> Vec<u8> {
-    let json = serde_json::to_vec(view).unwrap_or_default();
-    match format {
-        Format::Json => json,
-        format => {
-            let text = String::from_utf8(json).unwrap_or_default();
-            encode(format, root, &Json::parse(text).unwrap_or_else(|_| Json::null()))
-        }
-    }
 }
 
 /// It depends on `Accept`; and a running task changes at any moment, so it is asked for again each time, by its tag.

@@ -1,7 +1,7 @@
 //! Owns what a receiver reads: the callback's body in each format. Must not know how it is sent.
 
 use crate::clock::Timestamp;
-use crate::codec::{Format, encode};
+use crate::codec::{Format, encode_view};
 use crate::task::Task;
 use crate::task::callback::Callback;
 use crate::task::state::State;
@@ -44,8 +44,5 @@ pub fn body(task: &Task, callback: &Callback) -> Vec<u8> {
         completed_time: task.completed,
     };
     let format = Format::ALL.into_iter().find(|format| format.media_type() == callback.content_type);
-    match format.unwrap_or(Format::Json) {
-        Format::Json => serde_json::to_vec(&body).unwrap_or_default(),
-        other => encode(other, ROOT, &Json::from_serialize(&body).unwrap_or_else(|_| Json::null())),
-    }
+    encode_view(format.unwrap_or(Format::Json), ROOT, &body)
 }
