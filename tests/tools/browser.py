@@ -9,6 +9,7 @@ waits until the body holds the second TEXT. Prints what it saw as one JSON objec
 """
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -128,8 +129,9 @@ def rows(png):
     return len({pixels[row * stride : (row + 1) * stride] for row in range(height)})
 
 
-def main():
-    page, screenshot, first, *rest = sys.argv[1:]
+@contextlib.contextmanager
+def started():
+    """A browser with an empty page, in a profile of its own; gone at the end."""
     program = shutil.which("chromium")
     if not program:
         raise SystemExit("chromium is missing: apt-get install chromium")
@@ -138,19 +140,25 @@ def main():
         try:
             target = browser.call("Target.createTarget", url="about:blank")["targetId"]
             browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            for domain in ("Network", "Log", "Runtime", "Page"):
-                browser.call(f"{domain}.enable")
-            browser.call("Page.navigate", url=page)
-            seen, action = browser.until(first), None
-            if rest:
-                action = browser.value(rest[0])
-            if rest[1:]:
-                seen = browser.until(rest[1])
-            # Only what is seen is drawn: the page from its start.
-            png = base64.b64decode(browser.call("Page.captureScreenshot", format="png")["data"])
+            yield browser
         finally:
             browser.process.kill()
             browser.process.wait()
+
+
+def main():
+    page, screenshot, first, *rest = sys.argv[1:]
+    with started() as browser:
+        for domain in ("Network", "Log", "Runtime", "Page"):
+            browser.call(f"{domain}.enable")
+        browser.call("Page.navigate", url=page)
+        seen, action = browser.until(first), None
+        if rest:
+            action = browser.value(rest[0])
+        if rest[1:]:
+            seen = browser.until(rest[1])
+        # Only what is seen is drawn: the page from its start.
+        png = base64.b64decode(browser.call("Page.captureScreenshot", format="png")["data"])
     with open(screenshot, "wb") as file:
         file.write(png)
     report = {

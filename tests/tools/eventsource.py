@@ -9,12 +9,10 @@ unless the state is 2. Ends after an event `done`, or when the browser gives up.
 """
 
 import json
-import shutil
 import sys
-import tempfile
 import time
 
-from browser import Browser
+from browser import started
 
 PATIENCE = 60.0
 EVENTS = ["message", "open", "state", "progress", "log", "step", "done", "missed", "error"]
@@ -39,8 +37,6 @@ FOLLOW = """(url, events) => {
 
 
 def follow(browser, page, url, events):
-    target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-    browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
     browser.call("Runtime.enable")
     browser.call("Page.enable")
     arrived = browser.call("Page.navigate", url=page)
@@ -65,16 +61,8 @@ def follow(browser, page, url, events):
 
 def main():
     page, url, *events = sys.argv[1:]
-    program = shutil.which("chromium")
-    if not program:
-        raise SystemExit("chromium is missing: apt-get install chromium")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(program, profile)
-        try:
-            follow(browser, page, url, events)
-        finally:
-            browser.process.kill()
-            browser.process.wait()
+    with started() as browser:
+        follow(browser, page, url, events)
 
 
 main()

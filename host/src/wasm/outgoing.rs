@@ -146,8 +146,7 @@ impl Hooks {
         if length(&head.headers).is_some_and(|length| length > BODY) {
             return Err(Error::HttpRequestBodySize(Some(BODY)));
         }
-        let is_default = port == if is_tls { 443 } else { 80 };
-        let name = if is_default { host.to_string() } else { format!("{host}:{port}") };
+        let name = if port == default_port(is_tls) { host.to_string() } else { format!("{host}:{port}") };
         head.headers.insert(HOST, HeaderValue::try_from(name).map_err(|_| Error::HttpRequestUriInvalid)?);
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if let (Some(parent), false) = (attempt.parent, head.headers.contains_key(TRACEPARENT)) {
@@ -163,18 +162,17 @@ impl Hooks {
     }
 }
 
+/// The port of a URL that names none.
+fn default_port(is_tls: bool) -> u16 {
+    if is_tls { 443 } else { 80 }
+}
+
 /// Whom a URL names. What two readers could take for two hosts is refused.
 fn target(uri: &Uri, is_tls: bool) -> Result<(Host<String>, u16), Error> {
     let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
     let port = match (authority.port_u16(), authority.as_str() == authority.host()) {
         (Some(port), _) if !authority.as_str().contains('@') => port,
-        (None, true) => {
-            if is_tls {
-                443
-            } else {
-                80
-            }
-        }
+        (None, true) => default_port(is_tls),
         _ => return Err(Error::HttpRequestUriInvalid),
     };
     let host = Host::parse(authority.host()).map_err(|_| Error::HttpRequestUriInvalid)?;
