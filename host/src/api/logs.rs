@@ -5,22 +5,11 @@ use super::problem::Problem;
 use super::tasks::AboutTask;
 use super::{request, tasks};
 use crate::codec::prefers_text;
+use crate::task::log::Line;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::value::RawValue;
-
-/// A line as it is stored.
-#[derive(Deserialize)]
-struct Line {
-    seq: u64,
-    at: String,
-    level: String,
-    message: String,
-    #[serde(default)]
-    fields: Vec<(String, String)>,
-}
 
 pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
     let AboutTask { api, task_route, parts, .. } = about;
@@ -43,7 +32,7 @@ pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
         // A line of the guest stays one line here: what it broke is indented.
         let message = message.trim_end_matches('\n').replace('\n', "\n    ");
         let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        text.push_str(&format!("{at} {level:<5} {message}{fields}\n"));
+        text.push_str(&format!("{at} {:<5} {message}{fields}\n", level.name()));
     }
     let mut response = (StatusCode::OK, text).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

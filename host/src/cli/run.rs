@@ -223,7 +223,7 @@ impl EventSink for Terminal {
         let Line { message, fields, .. } =
             Line::new(SystemClock.now(), level, message, fields, LogRules::default().line);
         let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        self.line(&format!("{:<5} {message}{fields}", format!("{level:?}").to_lowercase()));
+        self.line(&format!("{:<5} {message}{fields}", level.name()));
     }
 
     fn event(&self, name: String, data: Json) {

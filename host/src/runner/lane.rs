@@ -40,7 +40,7 @@ pub struct Lane {
     /// What is measured of the route.
     pub metrics: RouteMetrics,
     /// What its tasks may forward to the host's own log.
-    pub forwarded: Arc<RouteRoom>,
+    forwarded: Arc<RouteRoom>,
 }
 
 struct Places {
@@ -128,6 +128,11 @@ impl Admission {
     /// What is measured of the route.
     pub fn metrics(&self) -> &RouteMetrics {
         &self.0.metrics
+    }
+
+    /// What tasks of the route may forward to the host's own log.
+    pub fn forwarded(&self) -> Arc<RouteRoom> {
+        Arc::clone(&self.0.forwarded)
     }
 
     /// Queues up for a slot, now.

@@ -82,6 +82,13 @@ impl Said {
         }
     }
 
+    /// What followers have not been told, the progress of now included; `None`: nobody can follow.
+    fn backlog(&mut self, now: Timestamp) -> Option<&mut Backlog> {
+        let backlog = self.backlog.as_mut()?;
+        backlog.progress(self.meter.percent(now));
+        Some(backlog)
+    }
+
     /// What the store is to know now; with `at_once`, whatever it does not know yet.
     fn unnoted(&mut self, now: Timestamp, at_once: bool) -> (Option<f64>, Option<String>) {
         let is_due = |since: Timestamp, often: Duration| at_once || now >= since.after(often);
@@ -178,11 +185,7 @@ impl Live {
     /// What its followers have not been told yet. Whoever asks holds [`Self::turn`], and tells the store.
     pub fn untold(&self) -> Vec<TaskEvent> {
         let now = self.clock.now();
-        let mut said = self.said();
-        let percent = said.meter.percent(now);
-        let Some(backlog) = &mut said.backlog else { return Vec::new() };
-        backlog.progress(percent);
-        backlog.take()
+        self.said().backlog(now).map(Backlog::take).unwrap_or_default()
     }
 
     /// What the store is to be told now.
@@ -203,11 +206,8 @@ impl Live {
             return None;
         }
         let mut said = self.said();
-        let percent = said.meter.percent(now);
-        let (events, keep) = said.backlog.as_mut().map_or((Vec::new(), None), |backlog| {
-            backlog.progress(percent);
-            (backlog.take(), backlog.trim())
-        });
+        let told = said.backlog(now).map(|backlog| (backlog.take(), backlog.trim()));
+        let (events, keep) = told.unwrap_or_default();
         let (progress, log) = said.unnoted(now, at_once);
         let is_empty = events.is_empty() && progress.is_none() && log.is_none();
         let (id, attempt) = (self.id.clone(), task.attempt);
@@ -248,11 +248,10 @@ impl EventSink for Live {
         self.forward.line(&line);
         {
             let mut said = self.said();
-            let percent = said.meter.percent(now);
+            said.backlog(now);
             let Said { log, backlog, .. } = &mut *said;
             let line = log.push(line);
             if let Some(backlog) = backlog {
-                backlog.progress(percent);
                 backlog.log(line);
             }
         }
@@ -263,9 +262,7 @@ impl EventSink for Live {
         {
             let now = self.clock.now();
             let mut said = self.said();
-            let percent = said.meter.percent(now);
-            let Some(backlog) = &mut said.backlog else { return };
-            backlog.progress(percent);
+            let Some(backlog) = said.backlog(now) else { return };
             backlog.event(name, data);
         }
         self.mark();

@@ -64,7 +64,7 @@ impl Runner {
 
     fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, said: Before) {
         let admission = self.0.lanes.of(&loaded.route.name, loaded.route.pool).admit_again();
-        let live = self.live(task, &loaded, said);
+        let live = self.live(task, &loaded, &admission, said);
         self.0.board.add(live.task().id.clone(), Arc::clone(&live));
         let place = live.task().due.is_none().then(|| admission.enqueue());
         let runner = self.clone();

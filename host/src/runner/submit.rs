@@ -1,7 +1,7 @@
 //! Owns how a task comes to be: admitted, named, stored, and only then queued and answered.
 //! Must not know how it runs.
 
-use super::lane::Lane;
+use super::lane::{Admission, Lane};
 use super::live::{Before, Live};
 use super::{BODIES_KIB, Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
@@ -134,8 +134,12 @@ impl Runner {
                 return;
             }
             admission.metrics().submitted.inc();
-            let live =
-                runner.live(task, &loaded, Before { log: LogBuffer::new(loaded.route.logs.bytes), events: Vec::new() });
+            let live = runner.live(
+                task,
+                &loaded,
+                &admission,
+                Before { log: LogBuffer::new(loaded.route.logs.bytes), events: Vec::new() },
+            );
             runner.0.board.add(live.task().id.clone(), Arc::clone(&live));
             let place = Some(admission.enqueue());
             drop(answer.send(Ok(live.task())));
@@ -145,10 +149,9 @@ impl Runner {
     }
 
     /// A task that this process drives from now on.
-    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, before: Before) -> Arc<Live> {
+    pub(super) fn live(&self, task: Task, loaded: &LoadedRoute, admission: &Admission, before: Before) -> Arc<Live> {
         let (route, clock) = (Arc::clone(&loaded.route), Arc::clone(&self.0.options.clock));
-        let forwarded = Arc::clone(&self.0.lanes.of(&route.name, route.pool).forwarded);
-        Live::new(task, route, clock, Arc::clone(&self.0.pump), forwarded, before)
+        Live::new(task, route, clock, Arc::clone(&self.0.pump), admission.forwarded(), before)
     }
 
     /// The answer to a submission whose key is known.

@@ -27,6 +27,12 @@ pub enum Level {
 }
 
 impl Level {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, level)| *level == self).map_or("", |(name, _)| name)
+    }
+
     /// All levels by name.
     pub const NAMES: [(&str, Self); 5] = [
         ("trace", Self::Trace),
