@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer. A file imports only from layers below its own, or from its own module.
 /// Within layer 1 the order counts: each of these builds on those before it.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["value", "clock", "ids", "principal", "trace"],
     &["task", "codec", "guard"],
     &["route", "schema", "metrics"],
@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 12] = [
     &["events", "runner", "callback", "plugins", "tenant"],
     &["api"],
     &["config", "telemetry"],
+    &["site"],
     &["app"],
     &["cli"],
     &["main"],

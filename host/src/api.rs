@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod invoke;
 mod logs;
+pub mod manage;
 pub mod openapi;
 mod problem;
 mod query;
@@ -30,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
-use crate::runner::{LoadedRoute, Runner};
+use crate::runner::{Deployed, LoadedRoute, Runner};
 use crate::task::Sse;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -38,8 +39,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use docs::Documents;
+use manage::Managed;
 use percent_encoding::percent_decode_str;
 use problem::{Problem, or_problem};
 use rate::Limiter;
@@ -72,15 +74,52 @@ pub struct Options {
 pub struct Api(Arc<Inner>);
 
 struct Inner {
-    options: Options,
     runner: Runner,
-    authenticator: Authenticator,
-    limiter: Option<Limiter>,
     hub: Hub,
-    endpoints: ArcSwap<Endpoints>,
+    managed: Managed,
+    stage: Stage,
 }
 
-/// Everything that requests are matched against; swapped as a whole.
+/// Where the surface stands that requests meet; clones share it.
+#[derive(Clone)]
+pub struct Stage(Arc<ArcSwap<Surface>>);
+
+/// Everything that a configuration says of the surface; swapped as a whole.
+pub struct Surface {
+    options: Options,
+    authenticator: Authenticator,
+    limiter: Option<Arc<Limiter>>,
+    endpoints: Endpoints,
+}
+
+impl Stage {
+    /// A stage with this surface.
+    #[must_use]
+    pub fn new(surface: Surface) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(surface)))
+    }
+
+    /// From now on requests meet this surface; those under way are not touched. How much of its rate each caller has
+    /// used stays, unless the rate changes.
+    pub fn swap(&self, mut surface: Surface) {
+        let before = self.0.load();
+        if before.options.rate_limit == surface.options.rate_limit {
+            surface.limiter.clone_from(&before.limiter);
+        }
+        self.0.store(Arc::new(surface));
+    }
+}
+
+impl Surface {
+    /// A surface with these endpoints.
+    #[must_use]
+    pub fn new(options: Options, authenticator: Authenticator, endpoints: Endpoints) -> Self {
+        let limiter = options.rate_limit.map(|limit| Arc::new(Limiter::new(limit)));
+        Self { options, authenticator, limiter, endpoints }
+    }
+}
+
+/// Everything that requests are matched against.
 pub struct Endpoints {
     table: Table<Endpoint>,
     /// Where a client gets a task: the path, and whether the id is a segment or the query parameter of this name.
@@ -93,7 +132,7 @@ pub struct Endpoints {
 }
 
 enum Endpoint {
-    Invoke(Arc<LoadedRoute>),
+    Invoke(Deployed),
     Task(TaskRoute),
     Log(TaskRoute),
     Callbacks(TaskRoute),
@@ -107,13 +146,14 @@ impl Endpoints {
     /// # Errors
     /// When two of them cannot stand beside each other.
     pub fn new(
-        routes: &[Arc<LoadedRoute>],
+        routes: &[Deployed],
         task_routes: &[TaskRoute],
         documentation: Documentation,
     ) -> Result<Self, TableFault> {
         let mut table = Table::default();
-        for loaded in routes {
-            table.insert(&loaded.route.method, &loaded.route.path, Endpoint::Invoke(Arc::clone(loaded)))?;
+        let main: Vec<Arc<LoadedRoute>> = routes.iter().filter_map(Deployed::main).map(Arc::clone).collect();
+        for (deployed, loaded) in routes.iter().zip(&main) {
+            table.insert(&loaded.route.method, &loaded.route.path, Endpoint::Invoke(deployed.clone()))?;
         }
         for task_route in task_routes {
             for pattern in task_route.patterns() {
@@ -146,14 +186,14 @@ impl Endpoints {
             _ => None,
         };
         let get = task_routes.iter().filter(|route| route.operation == Operation::Get).find_map(place);
-        let documents = Documents::new(documentation, routes, task_routes);
+        let documents = Documents::new(documentation, &main, task_routes);
         let events = task_routes.iter().find(|route| route.operation == Operation::Events);
         let events = events.map(|route| (route.path.clone(), route.id_name.clone()));
         let followed = |loaded: &Arc<LoadedRoute>| {
             let sse = loaded.route.sse.as_ref()?;
             Some((Arc::clone(&loaded.route.name), sse.group.clone()))
         };
-        let followed = routes.iter().filter_map(followed).collect();
+        let followed = main.iter().filter_map(followed).collect();
         Ok(Self { table, get, documents, events, followed })
     }
 
@@ -167,15 +207,13 @@ impl Endpoints {
 impl Api {
     /// A surface over `runner`.
     #[must_use]
-    pub fn new(options: Options, runner: Runner, hub: Hub, authenticator: Authenticator, endpoints: Endpoints) -> Self {
-        let limiter = options.rate_limit.map(Limiter::new);
-        let endpoints = ArcSwap::from_pointee(endpoints);
-        Self(Arc::new(Inner { options, runner, authenticator, limiter, hub, endpoints }))
+    pub fn new(runner: Runner, hub: Hub, managed: Managed, stage: Stage) -> Self {
+        Self(Arc::new(Inner { runner, hub, managed, stage }))
     }
 
-    /// From now on requests are matched against these; those under way are not touched.
-    pub fn swap(&self, endpoints: Endpoints) {
-        self.0.endpoints.store(Arc::new(endpoints));
+    /// The surface as it is now.
+    fn now(&self) -> Arc<Surface> {
+        self.0.stage.0.load_full()
     }
 
     /// The service to be served.
@@ -186,10 +224,29 @@ impl Api {
             .route("/-/state", get(state::names))
             .route("/-/state/{name}", get(state::get).put(state::put).fallback(state::only_get_and_put))
             .route("/-/metrics", get(health::metrics))
+            .route("/-/plugins", get(manage::plugins::list))
+            .route(
+                "/-/plugins/{name}",
+                get(manage::plugins::get)
+                    .put(manage::plugins::put)
+                    .delete(manage::plugins::remove)
+                    .fallback(manage::plugins::others),
+            )
+            .route("/-/routes", get(manage::routes::list))
+            .route(
+                "/-/routes/{name}",
+                get(manage::routes::get)
+                    .put(manage::routes::put)
+                    .delete(manage::routes::remove)
+                    .fallback(manage::routes::others),
+            )
+            .route("/-/routes/{name}/revisions", get(manage::routes::revisions))
+            .route("/-/routes/{name}/{action}", post(manage::routes::act).fallback(manage::routes::only_post))
+            .route("/-/audit", get(manage::audit::list))
             .fallback(dispatch)
             .method_not_allowed_fallback(only_get)
             .layer(edge::compression());
-        let endpoints = match edge::cors(&self.0.options.cors) {
+        let endpoints = match edge::cors(&self.now().options.cors) {
             Some(cors) => endpoints.layer(cors),
             None => endpoints,
         };
@@ -203,14 +260,14 @@ impl Api {
 
     /// The answer to OPTIONS.
     fn allowed(&self, path: &str, headers: &HeaderMap) -> Response {
-        let endpoints = self.0.endpoints.load_full();
+        let surface = self.now();
         let allow = |methods: &[&str]| {
             let mut all = [methods, &["OPTIONS"]].concat();
             all.extend(methods.contains(&"GET").then_some("HEAD"));
             HeaderValue::try_from(all.join(", "))
                 .map(|all| (StatusCode::NO_CONTENT, [(header::ALLOW, all)]).into_response())
         };
-        match endpoints.table.find("OPTIONS", path) {
+        match surface.endpoints.table.find("OPTIONS", path) {
             Found::OtherMethods(methods) => allow(&methods).unwrap_or_else(|error| error.to_string().into_response()),
             _ => nothing_at(path).respond(request::accepted(headers)),
         }
@@ -233,7 +290,8 @@ fn sse(endpoints: &Endpoints, base: &str, route: &Route) -> Option<Sse> {
 }
 
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
-    let endpoints = api.0.endpoints.load_full();
+    let surface = api.now();
+    let endpoints = &surface.endpoints;
     let (parts, body) = request.into_parts();
     // RFC 9110 §9.3.2: HEAD is GET without the content, which the server leaves out. It is safe, so it makes no task.
     let is_head = parts.method == Method::HEAD;
@@ -241,14 +299,14 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let about = |task_route, parameters| AboutTask { api: &api, task_route, parameters, parts: &parts };
     let answer = match endpoints.table.find(method.as_str(), parts.uri.path()) {
         Found::Endpoint(Endpoint::Invoke(_), _) if is_head => Err(not_allowed(&parts.method, &["GET"])),
-        Found::Endpoint(Endpoint::Invoke(loaded), parameters) => {
-            invoke::invoke(&api, &endpoints, loaded, parameters, &parts, body).await
+        Found::Endpoint(Endpoint::Invoke(deployed), parameters) => {
+            invoke::invoke(&api, &surface, deployed, parameters, &parts, body).await
         }
         Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Query => {
             query::answer(&api, task_route, &parts, body).await
         }
         Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Events => {
-            events::answer(&api, &endpoints, task_route, &parts).await
+            events::answer(&api, endpoints, task_route, &parts).await
         }
         Found::Endpoint(Endpoint::Task(task_route), parameters) => tasks::answer(about(task_route, &parameters)).await,
         Found::Endpoint(Endpoint::Log(task_route), parameters) => logs::answer(about(task_route, &parameters)).await,

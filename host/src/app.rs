@@ -6,25 +6,27 @@ mod tls;
 
 use self::connections::{Bounded, connection_limit};
 use self::tls::Certificate;
-use crate::api::{self, Api, Documentation, Endpoints};
-use crate::auth::{AuthError, Authenticator};
+use crate::api::Api;
+use crate::api::manage::Managed;
 use crate::callback::{self, Callbacks};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, OpenApi};
 use crate::events::{self, Hub};
 use crate::metrics::Metrics;
-use crate::route::table::TableFault;
+use crate::plugins::{self, Plugins};
 use crate::route::task_route::TaskRoute;
-use crate::route::{IdRule, Route};
-use crate::runner::{self, Ids, LoadedRoute, Runner};
+use crate::route::{Route, Source};
+use crate::runner::{self, LoadedRoute, Runner};
+use crate::site::{self, Site, SiteError};
+use crate::store::registry::Registry;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
-use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, LoadError, Loader, WasmEngine};
+use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, Loader, WasmEngine};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -65,12 +67,9 @@ pub enum AppError {
     /// The certificate or its key cannot be used.
     #[error("TLS is not possible: {0}")]
     Tls(String),
-    /// Routes that cannot stand beside each other.
+    /// The routes cannot be offered.
     #[error(transparent)]
-    Routes(#[from] TableFault),
-    /// Authentication cannot be had as configured.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
+    Site(#[from] SiteError),
     /// There can be no client for callbacks.
     #[error("callbacks cannot be sent: {0}")]
     Callbacks(String),
@@ -110,78 +109,41 @@ pub struct App {
     store: Arc<dyn Store>,
     api: Api,
     listener: TcpListener,
-    authenticator: Authenticator,
+    site: Site,
     callbacks: Callbacks,
     certificate: Option<Certificate>,
     connections: u32,
     grace: Duration,
     metrics: Arc<Metrics>,
     /// Kept so that the engine goes last.
-    _engine: Arc<WasmEngine>,
+    _loader: Arc<Loader>,
+}
+
+/// What loads components into an engine of its own. Blocks for some milliseconds.
+///
+/// # Errors
+/// When the engine does not start, or the cache cannot be used.
+pub fn loader(metrics: &Metrics) -> Result<Loader, AppError> {
+    Ok(Loader::new(WasmEngine::start(metrics)?, cache()?))
 }
 
 /// The compile cache of this program: the user's folder, filled by this program as its own child.
 ///
 /// # Errors
 /// When the folder cannot be used.
-pub fn cache() -> Result<Cache, AppError> {
+fn cache() -> Result<Cache, AppError> {
     let folder = Cache::default_folder(|name| std::env::var(name).ok());
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sandpool"));
     tracing::debug!("compiled components are kept in {}, made by `{COMPILE_COMMAND}`", folder.display());
     Ok(Cache::open(&folder, Compiler::Child(program))?)
 }
 
-/// Loads the components of all routes.
-///
-/// # Errors
-/// [`AppError::Load`] with every component that cannot be used, one a line.
-pub fn load(routes: &[Arc<Route>], engine: &Arc<WasmEngine>, cache: &Cache) -> Result<Vec<Arc<LoadedRoute>>, AppError> {
-    let mut loader = Loader::new(engine, cache);
-    let (mut loaded, mut faults) = (Vec::new(), Vec::new());
-    for route in routes {
-        match load_route(route, &mut loader) {
-            Ok(route) => loaded.push(Arc::new(route)),
-            Err(fault) => faults.push(format!("route {} {}: {fault}", route.method, route.path)),
-        }
-    }
-    if faults.is_empty() { Ok(loaded) } else { Err(AppError::Load(faults.join("\n"))) }
-}
-
-fn load_route(route: &Arc<Route>, loader: &mut Loader<'_>) -> Result<LoadedRoute, LoadError> {
-    let executor = Arc::new(loader.route(route)?);
-    let description = loader.description(&route.component)?;
-    let ids = match &route.id {
-        IdRule::Scheme(scheme) => Ids::Scheme(*scheme),
-        IdRule::Component(file) => Ids::Guest(Arc::new(loader.ids(file)?)),
-    };
-    Ok(LoadedRoute { route: Arc::clone(route), executor, ids, description })
-}
-
-/// The endpoints of a configuration whose components are loaded.
-///
-/// # Errors
-/// When two of them cannot stand beside each other.
-pub fn endpoints(config: &Config, loaded: &[Arc<LoadedRoute>]) -> Result<Endpoints, TableFault> {
-    let openapi = config.openapi.clone();
-    let documentation = Documentation {
-        path: openapi.path,
-        ui: openapi.ui,
-        scheme: openapi.auth,
-        info: openapi.info,
-        schema_names: openapi.schema_names,
-        // The page asks whoever served it, so that one comes too.
-        servers: config.server.public_url.iter().flat_map(|url| [url.clone(), "/".to_owned()]).collect(),
-        auth: config.auth.clone(),
-    };
-    Endpoints::new(loaded, &config.task_routes, documentation)
-}
-
 impl App {
-    /// Builds the server: the port first, since it is the likeliest to be taken, then engine, components, store, tasks.
+    /// Builds the server of a configuration that stands in this file: the port first, since it is the likeliest to be taken, then engine, components, store, tasks.
     ///
     /// # Errors
     /// [`AppError`] with the first thing that cannot be had; nothing is left behind.
-    pub async fn build(config: Config) -> Result<Self, AppError> {
+    pub async fn build(config: Config, path: &Path) -> Result<Self, AppError> {
         let address = config.server.listen;
         let listener = listen(address).map_err(|error| AppError::Listen { address, error })?;
         let certificate = match &config.server.tls {
@@ -189,18 +151,16 @@ impl App {
             None => None,
         };
         let metrics = Arc::<Metrics>::default();
-        let (routes, measured) = (config.routes.clone(), Arc::clone(&metrics));
-        let loading = tokio::task::spawn_blocking(move || {
-            let engine = WasmEngine::start(&measured)?;
-            let loaded = load(&routes, &engine, &cache()?)?;
-            Ok::<_, AppError>((engine, loaded))
-        });
-        let (engine, loaded) = loading.await.map_err(|error| AppError::Load(error.to_string()))??;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store.url, &metrics)?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let measured = Arc::clone(&metrics);
+        let loader = tokio::task::spawn_blocking(move || loader(&measured));
+        let loader = Arc::new(loader.await.map_err(|error| AppError::Load(error.to_string()))??);
+        let opened = Arc::new(SqliteStore::open(&config.store.url, &metrics)?);
+        let (store, registry): (Arc<dyn Store>, Arc<dyn Registry>) = (Arc::clone(&opened) as _, opened);
         store.init_variables(config.state.clone()).await?;
         let runner = Runner::new(runner::Options {
             store: Arc::clone(&store),
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&clock),
             node: config.node.clone(),
             retention: config.store.retention,
             retention_failed: config.store.retention_failed,
@@ -209,7 +169,7 @@ impl App {
         let hub = Hub::new(events::Options { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
         let callbacks = Callbacks::new(callback::Options {
             store: Arc::clone(&store),
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&clock),
             guard: Arc::new(config.callbacks.guard.clone()),
             keys: config.callbacks.keys.clone(),
             schedule: config.callbacks.schedule.clone(),
@@ -217,38 +177,42 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let callbacks = callbacks.map_err(AppError::Callbacks)?;
-        let endpoints = endpoints(&config, &loaded)?;
-        let authenticator = Authenticator::new(config.auth.clone(), Arc::new(SystemClock), &metrics)?;
-        config.routes.iter().for_each(|route| runner.open(route));
-        recover(&runner, &loaded).await?;
-        loaded.iter().for_each(|route| route.executor.prepare());
-        let server = config.server;
-        let options = api::Options {
-            public_url: server.public_url,
-            tls: server.tls.is_some(),
-            body_limit: server.body_limit,
-            cors: server.cors,
-            rate_limit: server.rate_limit,
-            admin: config.admin,
+        let options = plugins::Options {
+            registry: Arc::clone(&registry),
+            loader: Arc::clone(&loader),
+            clock: Arc::clone(&clock),
+        };
+        let plugins = Plugins::new(options, site::limits(&config));
+        plugins.sweep().await?;
+        let (grace, connections) = (config.server.shutdown_grace, config.server.connections);
+        let options = site::Options {
+            path: path.to_owned(),
+            loader: Arc::clone(&loader),
+            registry: Arc::clone(&registry),
+            plugins: plugins.clone(),
+            runner: runner.clone(),
             callbacks: callbacks.clone(),
+            clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         };
-        let api = Api::new(options, runner.clone(), hub.clone(), authenticator.clone(), endpoints);
-        let (grace, connections) = (server.shutdown_grace, server.connections);
-        let _engine = engine;
+        let site = Site::open(options, config).await?;
+        recover(&runner, &site.heirs().await).await?;
+        site.prepare().await;
+        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock };
+        let api = Api::new(runner.clone(), hub.clone(), managed, site.stage());
         Ok(Self {
             runner,
             hub,
             store,
             api,
-            authenticator,
+            site,
             callbacks,
             listener,
             certificate,
             connections,
             grace,
             metrics,
-            _engine,
+            _loader: loader,
         })
     }
 
@@ -283,7 +247,7 @@ impl App {
             (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let callbacks_over = CancellationToken::new();
         let delivering = tokio::spawn(self.callbacks.deliver(callbacks_over.clone()));
-        let refreshing = tokio::spawn(self.authenticator.refresh());
+        let watching_site = tokio::spawn(self.site.run());
         let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
             None => (tokio::spawn(limited(server.acceptor(bounded)).serve(service)), None),
@@ -328,7 +292,7 @@ impl App {
         // The last ends are told too, if that takes no time.
         callbacks_over.cancel();
         drop(delivering.await);
-        [Some(refreshing), watching].into_iter().flatten().for_each(|endless| endless.abort());
+        [Some(watching_site), watching].into_iter().flatten().for_each(|endless| endless.abort());
         self.store.close().await;
         tracing::info!("shut down");
         served.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(AppError::Serve)
@@ -369,7 +333,10 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute], ope
     let mut lines = vec![format!("sandpool {} listening on {base}", env!("CARGO_PKG_VERSION"))];
     let width = routes.iter().map(|route| route.path.len()).max().unwrap_or(0);
     lines.extend(routes.iter().map(|route| {
-        let component = route.component.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let component = match &route.component {
+            Source::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            plugin @ Source::Plugin(_) => plugin.to_string(),
+        };
         format!("  {:<6} {:<width$}  {component}", route.method, route.path)
     }));
     lines.extend(task_routes.iter().flat_map(|task_route| {

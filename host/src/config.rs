@@ -32,6 +32,7 @@ pub use crate::route::grants::Grants;
 use crate::store::StoreUrl;
 
 use self::fault::{Place, Sink};
+use self::node::{Entry, Node, Origin, Value};
 use crate::api::openapi::{Info, SchemaNames};
 use crate::api::page_patterns;
 pub use crate::api::{Admin, RateLimit};
@@ -76,6 +77,21 @@ pub struct Config {
     pub openapi: OpenApi,
     /// How tasks' ends are told.
     pub callbacks: Callbacks,
+    /// What may be uploaded.
+    pub plugins: Plugins,
+    /// What the file says, variables expanded: routes that come later are checked beside it.
+    tree: Arc<Node>,
+    /// The folder at which relative paths begin.
+    base: PathBuf,
+}
+
+/// `plugins:`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugins {
+    /// The most bytes of a component.
+    pub max_size: u64,
+    /// Who may sign plugins: names and public Ed25519 keys. With any, each upload must be signed by one.
+    pub keys: Vec<(String, [u8; 32])>,
 }
 
 /// `openapi:`
@@ -217,16 +233,50 @@ impl Config {
         let sink = Sink::new(name);
         // A byte order mark is no part of the text; some editors write one.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let root = match format {
-            Format::Yaml => yaml::parse(text, &sink),
-            Format::Json => json::parse(text, &sink),
-            Format::Toml => toml::parse(text, &sink),
-        };
+        let root = parse(text, format, &sink);
         let config = root.and_then(|mut root| {
             env::expand(&mut root, variable, &sink);
-            raw::config(&root, &sink).map(|raw| validate::config(raw, base, &sink, variable))
+            let raw = raw::config(&root, &sink)?;
+            Some(Self { tree: Arc::new(root), ..validate::config(raw, base, &sink, variable, false) })
         });
         sink.finish(config)
+    }
+
+    /// Reads and checks a route that a client wrote, as one of this configuration: it may name its schemes and variables,
+    /// but no files, and no variable of the environment is expanded.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn route(&self, name: &str, text: &str, format: Format) -> Result<Arc<Route>, Faults> {
+        let sink = Sink::new("the route");
+        let root = parse(text, format, &sink);
+        let route = root.and_then(|mut route| {
+            let place = route.place;
+            match &mut route.value {
+                Value::Map(entries) => {
+                    if let Some(other) = entries.iter().find(|entry| entry.key == "name" && !entry.node.is_text(name)) {
+                        let message = format!("name: expected `{name}`, as in the path, or nothing");
+                        sink.report(other.node.place, message);
+                    }
+                    entries.retain(|entry| entry.key != "name");
+                    let node = Node { place, value: Value::Text(name.into(), Origin::Quoted) };
+                    entries.push(Entry { key: "name".into(), place, node });
+                }
+                _ => {
+                    sink.report(place, format!("expected a map for a route, found {}", route.found()));
+                    return None;
+                }
+            }
+            let mut root = (*self.tree).clone();
+            if let Value::Map(entries) = &mut root.value {
+                entries.retain(|entry| entry.key != "routes");
+                let routes = Node { place, value: Value::List(vec![route]) };
+                entries.push(Entry { key: "routes".into(), place, node: routes });
+            }
+            let raw = raw::config(&root, &sink)?;
+            validate::config(raw, &self.base, &sink, &|_| None, true).routes.pop()
+        });
+        sink.finish(route)
     }
 }
 
@@ -239,6 +289,14 @@ pub fn grants(text: &str, base: &Path) -> Result<Grants, Faults> {
     let raw = yaml::parse(text, &sink).and_then(|root| raw::grants_alone(&root, &sink));
     let grants = raw.map(|raw| validate::grants_alone(raw, base, &sink));
     sink.finish(grants)
+}
+
+fn parse(text: &str, format: Format, sink: &Sink) -> Option<Node> {
+    match format {
+        Format::Yaml => yaml::parse(text, sink),
+        Format::Json => json::parse(text, sink),
+        Format::Toml => toml::parse(text, sink),
+    }
 }
 
 /// The file's text, or why there is none and what to do.

@@ -130,6 +130,11 @@ impl Metrics {
         self.routes.of(name)
     }
 
+    /// Drops the series of a route that is gone; whoever still holds its handles counts unseen.
+    pub fn forget_route(&self, name: &str) {
+        self.routes.forget(name);
+    }
+
     /// All of it in the OpenMetrics text format.
     #[must_use]
     pub fn text(&self) -> String {

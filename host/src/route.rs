@@ -14,6 +14,7 @@ use crate::task::log::LogRules;
 use crate::value::Json;
 use callback::CallbackRule;
 use grants::Grants;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +96,53 @@ impl StateGrants {
     }
 }
 
+/// Where a route's component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file of this host.
+    File(PathBuf),
+    /// An uploaded plugin.
+    Plugin(PluginChoice),
+}
+
+/// Which versions of a plugin a route runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginChoice {
+    /// The plugin.
+    pub name: Arc<str>,
+    /// Each version (`None`: the latest) and its share of the tasks, in parts of the sum. Never empty.
+    pub versions: Vec<(Option<Arc<str>>, u32)>,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Plugin(PluginChoice { name, versions }) => {
+                let shares: u32 = versions.iter().map(|(_, share)| share).sum();
+                let one = |(version, share): &(Option<Arc<str>>, u32)| {
+                    let version = version.as_deref().unwrap_or("latest");
+                    if versions.len() == 1 { version.to_owned() } else { format!("{version} {share}/{shares}") }
+                };
+                write!(formatter, "{name}@{}", versions.iter().map(one).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// A text that can name a plugin, or a version of one.
+///
+/// # Errors
+/// What is expected.
+pub fn plugin_name(text: &str) -> Result<&str, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    match begins && text.len() <= 64 && text.bytes().all(is_plain) {
+        true => Ok(text),
+        false => Err("expected 1 to 64 characters out of A-Z a-z 0-9 . _ + -, a letter or digit first".into()),
+    }
+}
+
 /// How a route's tasks get their ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdRule {
@@ -122,8 +170,8 @@ pub struct Route {
     pub method: String,
     /// The path pattern, with parameters as `{name}`.
     pub path: String,
-    /// The component's file.
-    pub component: PathBuf,
+    /// Where its component comes from.
+    pub component: Source,
     /// The configured arguments, an object.
     pub arguments: Json,
     /// The captured variables, an object.

@@ -6,6 +6,7 @@ mod drive;
 mod forward;
 mod lane;
 mod live;
+mod loaded;
 mod pump;
 mod recover;
 mod submit;
@@ -14,16 +15,16 @@ mod sweep;
 mod tests;
 mod variables;
 
+pub use loaded::{Deployed, Guests, Ids, LoadedRoute};
 pub use recover::Recovered;
 pub use submit::SubmitError;
 pub use variables::GrantedVariables;
 
 use crate::clock::Clock;
-use crate::executor::{Executor, IdGenerator, VariableError, Versioned};
-use crate::ids::{IdScheme, TaskId};
+use crate::executor::{VariableError, Versioned};
+use crate::ids::TaskId;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::route::Route;
-use crate::schema::Description;
 use crate::store::{Page, Search, Store, StoreError};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
@@ -56,26 +57,6 @@ pub struct Options {
     pub retention_failed: Duration,
     /// What is measured.
     pub metrics: Arc<Metrics>,
-}
-
-/// A route, ready to run.
-pub struct LoadedRoute {
-    /// Its definition.
-    pub route: Arc<Route>,
-    /// Runs its guests.
-    pub executor: Arc<dyn Executor>,
-    /// Names its tasks.
-    pub ids: Ids,
-    /// What its component says about itself.
-    pub description: Option<Arc<Description>>,
-}
-
-/// Where a route's task ids come from.
-pub enum Ids {
-    /// A built-in scheme.
-    Scheme(IdScheme),
-    /// A guest.
-    Guest(Arc<dyn IdGenerator>),
 }
 
 /// Why a task cannot be stopped.
@@ -135,9 +116,14 @@ impl Runner {
         }))
     }
 
-    /// Opens the lane of a route, so that it is measured before its first task.
-    pub fn open(&self, route: &Route) {
-        drop(self.0.lanes.of(&route.name, route.pool));
+    /// Opens the lane of a route, so that it is measured before its first task. One that is held starts no tasks.
+    pub fn open(&self, route: &Route, is_held: bool) {
+        self.0.lanes.of(&route.name, route.pool).hold(is_held);
+    }
+
+    /// Forgets the lane of a route that is gone. What waits in it still runs.
+    pub fn close(&self, name: &str) {
+        self.0.lanes.forget(name);
     }
 
     /// The task as it stands now.
@@ -182,6 +168,14 @@ impl Runner {
     /// When the store does not answer.
     pub async fn variable(&self, name: String) -> Result<Option<Versioned>, StoreError> {
         self.0.options.store.variable(name).await
+    }
+
+    /// Writes those shared variables that do not exist yet, all or none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn init_variables(&self, variables: Vec<(String, Json)>) -> Result<(), StoreError> {
+        self.0.options.store.init_variables(variables).await
     }
 
     /// The names of all shared variables, sorted.

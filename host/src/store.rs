@@ -3,6 +3,7 @@
 
 pub mod events;
 pub mod outbox;
+pub mod registry;
 pub mod search;
 pub mod sqlite;
 

@@ -13,6 +13,7 @@ mod granted;
 mod imports;
 mod instance;
 mod limits;
+mod loader;
 mod outgoing;
 mod pool;
 mod stdio;
@@ -21,7 +22,8 @@ mod trap;
 
 pub use cache::{Cache, CacheError};
 pub use compile::{COMPILE_COMMAND, Compiler, compile_worker};
-pub use component::{Inspection, LoadError, Loader, Program, World};
+pub use component::{Inspection, LoadError, Program, World};
 pub use engine::{EngineError, WasmEngine};
 pub use generator::GuestIds;
+pub use loader::{Binary, Loader};
 pub use pool::GuestPool;

@@ -22,6 +22,20 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Json,
     codec::decode(incoming, &bytes).map_err(|fault| Problem::malformed(&fault))
 }
 
+/// The body as JSON or YAML text, whether it is YAML, and what it says. A text without a type is JSON.
+pub async fn read_text(headers: &HeaderMap, body: Body, limit: usize) -> Result<(String, bool, Json), Problem> {
+    let incoming = incoming_of(headers)?;
+    let is_yaml = match incoming {
+        Incoming::Format(Format::Json) => false,
+        Incoming::Format(Format::Yaml) => true,
+        _ => return Err(Problem::new(415, "This is read in `application/json` or `application/yaml`.")),
+    };
+    let bytes = collect(body, limit).await?;
+    let value = codec::decode(incoming, &bytes).map_err(|fault| Problem::malformed(&fault))?;
+    let text = String::from_utf8(bytes).map_err(|_| Problem::new(400, "The body is not UTF-8."))?;
+    Ok((text, is_yaml, value))
+}
+
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     // Said before it is sent: a client that asked with `Expect: 100-continue` need not send it.
     if body.size_hint().lower() > limit as u64 {

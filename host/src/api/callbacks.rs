@@ -55,7 +55,8 @@ impl<'a> View<'a> {
 pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
     let caller = about.admit().await?;
     let task = about.task(&caller).await?;
-    let callbacks = &about.api.0.options.callbacks;
+    let surface = about.api.now();
+    let callbacks = &surface.options.callbacks;
     let callback = task.invocation.callback.as_deref();
     if about.parts.method != Method::POST {
         let delivery = callbacks.delivery(&task.id).await?;

@@ -37,7 +37,7 @@ impl Caller {
         let Some(scheme) = scheme else { return Ok(None) };
         let query = request::query(&parts.uri);
         let presented = Presented { headers: &parts.headers, query: &query };
-        Ok(Some(api.0.authenticator.authenticate(scheme, &presented).await?))
+        Ok(Some(api.now().authenticator.authenticate(scheme, &presented).await?))
     }
 
     /// By what the rate of submits is counted: the user, or else the machine.

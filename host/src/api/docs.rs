@@ -64,7 +64,7 @@ impl Documents {
         let page = ui.zip(path).map(|(ui, path)| Docs::new(&ui, &path, &info.title));
         let route = |loaded: &Arc<LoadedRoute>| RouteDoc {
             route: Arc::clone(&loaded.route),
-            description: loaded.description.clone(),
+            description: loaded.description().cloned(),
             callback: loaded.route.callback.as_ref().map(CallbackDoc::from),
         };
         let routes = routes.iter().map(route).collect();

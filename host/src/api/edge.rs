@@ -5,6 +5,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, request};
 use crate::metrics::Counted;
+use crate::principal::Principal;
 use crate::task::access::Allowed;
 use crate::trace;
 use axum::extract::{ConnectInfo, Request, State};
@@ -69,14 +70,15 @@ impl Peer {
     }
 }
 
-/// Lets a caller use the management endpoints, or says why not.
+/// Lets a caller use the management endpoints, or says why not; answers who it is, if anybody is asked.
 ///
 /// # Errors
 /// 401 or 403.
-pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<(), Problem> {
-    let Some(admin) = &api.0.options.admin else {
+pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<Option<Principal>, Problem> {
+    let surface = api.now();
+    let Some(admin) = &surface.options.admin else {
         return match Peer::of(parts).is_local(&parts.headers) {
-            true => Ok(()),
+            true => Ok(None),
             false => Err(Problem::new(
                 403,
                 "Only callers on this machine may do this; `admin` in the configuration lets others.",
@@ -86,14 +88,15 @@ pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<(), Problem> {
     let principal = Caller::authenticate(api, admin.scheme.as_deref(), parts).await?;
     let admitted = principal.as_ref().is_some_and(|principal| admin.access.admits(principal));
     match admin.access.is_empty() || admitted {
-        true => Ok(()),
+        true => Ok(principal),
         false => Err(Problem::new(403, "You may not manage this server.")),
     }
 }
 
 /// Gives a request its id, which the answer and every log line has, and notes how it went.
 pub async fn identify(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let http = &api.0.options.metrics.http;
+    let surface = api.now();
+    let http = &surface.options.metrics.http;
     let _in_flight = Counted::in_gauge(&http.in_flight);
     let given = request.headers().get(&REQUEST_ID).filter(|id| is_plain(id)).cloned();
     let made = || HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok();
@@ -156,7 +159,7 @@ pub async fn limit_uri(request: Request, next: Next) -> Response {
 /// RFC 9110 §9.3.7: which methods a path has. What a browser asks before it calls (CORS) is answered elsewhere.
 pub async fn options(State(api): State<Api>, request: Request, next: Next) -> Response {
     let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let is_cors = preflight && !api.0.options.cors.is_empty();
+    let is_cors = preflight && !api.now().options.cors.is_empty();
     if request.method() == Method::OPTIONS && !is_cors && !request.uri().path().starts_with("/-/") {
         return api.allowed(request.uri().path(), request.headers());
     }

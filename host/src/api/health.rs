@@ -26,6 +26,6 @@ pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
 pub async fn metrics(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let admitted = edge::admit_admin(&api, &parts).await;
-    let text = || ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.0.options.metrics.text()).into_response();
-    or_problem(admitted.map(|()| text()), &parts)
+    let text = || ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.now().options.metrics.text()).into_response();
+    or_problem(admitted.map(|_| text()), &parts)
 }

@@ -3,8 +3,8 @@
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::{Api, Endpoints, body, request, tasks};
-use crate::runner::LoadedRoute;
+use super::{Api, Surface, body, request, tasks};
+use crate::runner::{Deployed, LoadedRoute, SubmitError};
 use crate::task::Invocation;
 use crate::trace::TraceParent;
 use crate::value::Json;
@@ -16,35 +16,40 @@ use std::sync::Arc;
 
 /// Seconds after which a client may look at its task.
 const RETRY_AFTER: u32 = 1;
+/// Seconds after which a client may ask whether a drained route is back.
+const DRAIN_RETRY: u32 = 30;
 
 pub async fn invoke(
     api: &Api,
-    endpoints: &Endpoints,
-    loaded: &Arc<LoadedRoute>,
+    surface: &Surface,
+    deployed: &Deployed,
     path_parameters: Vec<(String, String)>,
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let options = &api.0.options;
+    let Surface { options, endpoints, .. } = surface;
+    let version = deployed.version(spread);
+    let loaded = version.ok_or_else(|| Problem::new(503, "The route has no version that takes tasks."))?;
     let route = &loaded.route;
     let caller = Caller::admit(api, route.auth.as_deref(), &route.responses, parts).await?;
     let admitted = caller.principal.as_ref().is_some_and(|principal| route.access.admits(principal));
     if !route.access.is_empty() && !admitted {
         return Err(Problem::new(403, "You may not call this route."));
     }
-    let rate = match &api.0.limiter {
+    let rate = match &surface.limiter {
         Some(limiter) => Some(limiter.take(&caller.bucket(parts))?),
         None => None,
     };
     let key = request::idempotency_key(&parts.headers)?;
     if api.0.runner.is_draining() {
-        return Err(crate::runner::SubmitError::Draining.into());
+        return Err(SubmitError::Draining.into());
     }
+    check_open(deployed, loaded)?;
     let base = request::base_url(options, &parts.headers)?;
     let input = body::read(&parts.headers, body, options.body_limit).await?;
     check(loaded, &input)?;
     let (method, headers) = (&route.method, &parts.headers);
-    let seen = request::for_guests(&base, method, &parts.uri, headers, path_parameters, &api.0.authenticator);
+    let seen = request::for_guests(&base, method, &parts.uri, headers, path_parameters, &surface.authenticator);
     // Kept though nobody exports spans here: whoever the task calls may.
     let traceparent = request::traceparent(headers).or_else(|| TraceParent::of(&tracing::Span::current()));
     let callback = match &route.callback {
@@ -82,9 +87,29 @@ pub async fn invoke(
     Ok(response)
 }
 
+/// A number out of all that there are, as good as any other.
+fn spread() -> u32 {
+    let mut bytes = [0; 4];
+    // Without entropy every task goes to the first version, which is better than none.
+    let _ = getrandom::fill(&mut bytes);
+    u32::from_ne_bytes(bytes)
+}
+
+/// Whether the route takes tasks.
+fn check_open(deployed: &Deployed, loaded: &LoadedRoute) -> Result<(), Problem> {
+    if !deployed.is_open() {
+        let problem = Problem::new(503, "The route is being drained, and takes no tasks.");
+        return Err(problem.with_header(header::RETRY_AFTER, HeaderValue::from(DRAIN_RETRY)));
+    }
+    match loaded.guests() {
+        Some(Err(_)) => Err(Problem::new(503, "The route's component cannot be used. The host's log says why.")),
+        _ => Ok(()),
+    }
+}
+
 /// The input against what the component says that it takes.
 fn check(loaded: &LoadedRoute, input: &Json) -> Result<(), Problem> {
-    let schema = loaded.description.as_ref().and_then(|description| description.input_schema.as_ref());
+    let schema = loaded.description().and_then(|description| description.input_schema.as_ref());
     let Some(schema) = schema else { return Ok(()) };
     schema.validate(input).map_err(Problem::invalid)
 }

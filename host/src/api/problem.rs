@@ -77,6 +77,19 @@ impl Problem {
         problem
     }
 
+    /// A definition with these faults, each of which says where.
+    pub fn faults(words: &str, faults: Vec<String>) -> Self {
+        let mut problem = Self::new(422, format!("{words} `errors` names each fault."));
+        let fault = |message| SchemaFault { pointer: String::new(), message };
+        problem.document.errors = faults.into_iter().map(fault).collect();
+        problem
+    }
+
+    /// What it says.
+    pub fn detail(&self) -> &str {
+        &self.document.detail
+    }
+
     /// An input that is not what the route takes, in these places.
     pub fn invalid(faults: Vec<SchemaFault>) -> Self {
         let mut problem = Self::new(422, "The input does not match the route's schema; `errors` names each fault.");

@@ -62,7 +62,7 @@ async fn find(
         }
     }
     if parts.method != Method::GET && task_route.places.contains(&IdPlace::Body) {
-        let document = body::read(&parts.headers, body, api.0.options.body_limit).await?;
+        let document = body::read(&parts.headers, body, api.now().options.body_limit).await?;
         // No conditions in XML are an element with nothing in it, which reads as an empty text.
         let is_empty_element = document.as_str() == "\"\"" && is_xml(&parts.headers);
         if document.as_str() != Json::null().as_str() && !is_empty_element {

@@ -75,6 +75,11 @@ pub fn query(uri: &Uri) -> Vec<(String, String)> {
     form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect()
 }
 
+/// The value of the query's first parameter of this name.
+pub fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    query(uri).into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
 /// The task id of a request to a task route.
 pub fn task_id(
     task_route: &TaskRoute,

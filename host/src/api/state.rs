@@ -55,7 +55,7 @@ pub async fn only_get_and_put(request: Request) -> Response {
 async fn write(api: &Api, name: String, parts: &Parts, body: Body) -> Result<Response, Problem> {
     admit_admin(api, parts).await?;
     let condition = condition(&parts.headers)?;
-    let value = body::read(&parts.headers, body, api.0.options.body_limit).await?;
+    let value = body::read(&parts.headers, body, api.now().options.body_limit).await?;
     match api.0.runner.write_variable(name, condition, value).await {
         Ok(version) => {
             let status = if version == 1 { StatusCode::CREATED } else { StatusCode::NO_CONTENT };

@@ -3,7 +3,6 @@
 use super::{Ending, Refusal, say};
 use crate::app;
 use crate::metrics::Metrics;
-use crate::wasm::{Loader, WasmEngine};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -16,8 +15,8 @@ pub struct Arguments {
 }
 
 pub fn inspect(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let (engine, cache) = (WasmEngine::start(&Metrics::default())?, app::cache()?);
-    let inspection = Loader::new(&engine, &cache).program(&arguments.component)?.inspect(&engine);
+    let loader = app::loader(&Metrics::default())?;
+    let inspection = loader.program(&loader.read(&arguments.component)?)?.inspect(loader.engine());
     if arguments.json {
         say(&serde_json::to_string_pretty(&inspection)?);
         return Ok(Ending::Ok);

@@ -4,7 +4,7 @@ use super::{Ending, Refusal, say};
 use crate::app;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::wasm::WasmEngine;
+use crate::site;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -23,8 +23,8 @@ pub struct Arguments {
 pub fn openapi(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
     // The components are loaded, since they describe themselves.
-    let loaded = app::load(&config.routes, &WasmEngine::start(&Metrics::default())?, &app::cache()?)?;
-    let document = app::endpoints(&config, &loaded)?.document();
+    let loaded = site::load_files(&config.routes, &app::loader(&Metrics::default())?)?;
+    let document = site::endpoints(&config, &loaded)?.document();
     let text =
         if arguments.yaml { serde_yaml::to_string(&document)? } else { serde_json::to_string_pretty(&document)? };
     say(text.trim_end());

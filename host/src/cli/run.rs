@@ -9,7 +9,7 @@ use crate::executor::{Call, Cancel, EventSink, Executor};
 use crate::ids::IdScheme;
 use crate::metrics::Metrics;
 use crate::route::grants::Grants;
-use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, StateGrants};
+use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, Source, StateGrants};
 use crate::runner::GrantedVariables;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreUrl};
@@ -19,7 +19,6 @@ use crate::task::log::{Level, Line, LogRules};
 use crate::task::progress::{Meter, Step};
 use crate::task::{Invocation, Request};
 use crate::value::Json;
-use crate::wasm::{Loader, WasmEngine};
 use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::value::RawValue;
@@ -76,9 +75,9 @@ fn grants(text: &str) -> Result<Grants, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let (engine, cache) = (WasmEngine::start(&Metrics::default())?, app::cache()?);
+    let loader = app::loader(&Metrics::default())?;
     let route = Arc::new(route(arguments));
-    let guests = Loader::new(&engine, &cache).route(&route)?;
+    let guests = loader.route(&route, &loader.program(&loader.read(&arguments.component)?)?)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default())?);
     let terminal = Terminal::new(!arguments.json && std::io::stderr().is_terminal());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -134,7 +133,7 @@ fn route(arguments: &Arguments) -> Route {
         name: "__Run__".into(),
         method: "RUN".into(),
         path: "/".into(),
-        component: arguments.component.clone(),
+        component: Source::File(arguments.component.clone()),
         arguments: arguments.arguments.clone(),
         variables: arguments.variables.clone(),
         state: StateGrants { read: Vec::new(), write: arguments.state.keys().cloned().collect() },

@@ -20,7 +20,7 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
         let (routes, task_routes, openapi) =
             (config.routes.clone(), config.task_routes.clone(), config.openapi.clone());
         let app = tokio::select! {
-            app = App::build(config) => app?,
+            app = App::build(config, &arguments.config) => app?,
             // A start may take long: it compiles, and takes over what the last run left.
             () = signals.next() => return Ok(Ending::Ok),
         };

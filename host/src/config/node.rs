@@ -78,6 +78,12 @@ impl Value {
 }
 
 impl Node {
+    /// Whether it is exactly this text.
+    #[must_use]
+    pub fn is_text(&self, text: &str) -> bool {
+        matches!(&self.value, Value::Text(found, _) if found == text)
+    }
+
     /// The value where something else than a text is expected: variables are what their text reads as.
     #[must_use]
     pub fn typed(&self) -> Cow<'_, Value> {

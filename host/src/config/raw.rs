@@ -4,11 +4,13 @@
 
 pub mod auth;
 pub mod callback;
+pub mod component;
 pub mod grants;
 pub mod logs;
 
 use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
 use self::callback::{RawCallback, RawCallbacks};
+use self::component::RawComponent;
 use self::grants::RawGrants;
 use self::logs::RawLogs;
 use super::fault::Sink;
@@ -17,8 +19,8 @@ use super::reader::{At, Fields, boolean, duration, object, positive, positive_or
 use super::{MAX_INSTANCES, values};
 use crate::codec::Format;
 use crate::ids::IdScheme;
-use crate::route::OnLostHost;
 use crate::route::task_route::{IdPlace, Operation};
+use crate::route::{OnLostHost, plugin_name};
 use crate::value::Json;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -70,6 +72,16 @@ pub struct RawConfig {
     pub openapi: RawOpenApi,
     /// `callbacks`
     pub callbacks: RawCallbacks,
+    /// `plugins`
+    pub plugins: RawPlugins,
+}
+
+/// `plugins`
+pub struct RawPlugins {
+    /// `max_size`
+    pub max_size: Option<At<u64>>,
+    /// `keys`: names, and public Ed25519 keys
+    pub keys: Vec<(At<String>, At<[u8; 32]>)>,
 }
 
 /// `openapi`
@@ -140,8 +152,8 @@ pub struct RawRoute {
     pub path: Option<At<String>>,
     /// `name`
     pub name: Option<At<String>>,
-    /// `component`
-    pub component: Option<At<String>>,
+    /// `component`, `plugin` and `split`
+    pub component: RawComponent,
     /// `arguments`
     pub arguments: Option<At<Json>>,
     /// `using`
@@ -268,10 +280,11 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let admin = auth::admin(&mut fields);
     let openapi = openapi(fields.section("openapi", "`openapi`"));
     let callbacks = callback::of_server(fields.section("callbacks", "`callbacks`"));
+    let plugins = plugins(fields.section("plugins", "`plugins`"));
     let routes_node = fields.node("routes");
-    if routes_node.is_none_or(|node| node.value == Value::List(Vec::new())) {
-        let place = routes_node.map_or(root.place, |node| node.place);
-        sink.report(place, "expected at least one route under `routes`, found none");
+    if routes_node.is_none() {
+        let message = "expected routes under `routes`, found none; `routes: []` if all of them come at runtime";
+        sink.report(root.place, message);
     }
     let routes = fields.maps("routes", "a route").unwrap_or_default().into_iter().map(route).collect();
     // When it is faulty, the default ones are not meant.
@@ -291,6 +304,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
         admin,
         openapi,
         callbacks,
+        plugins,
     })
 }
 
@@ -319,6 +333,16 @@ fn server(mut fields: Fields<'_>) -> RawServer {
     };
     fields.finish();
     server
+}
+
+fn plugins(mut fields: Fields<'_>) -> RawPlugins {
+    let key_name = |name: &str| plugin_name(name).map(drop);
+    let plugins = RawPlugins {
+        max_size: fields.take("max_size", size(1 << 10, 256 << 20)),
+        keys: fields.pairs("keys", "`plugins.keys`", key_name, values::ed25519_key),
+    };
+    fields.finish();
+    plugins
 }
 
 fn openapi(mut fields: Fields<'_>) -> RawOpenApi {
@@ -353,7 +377,7 @@ fn route(mut fields: Fields<'_>) -> RawRoute {
     let method = fields.require("method", word(&METHODS, &[]));
     let path = fields.require("path", values::path);
     let name = fields.take("name", values::route_name);
-    let component = fields.require("component", text);
+    let component = component::component(&mut fields);
     let arguments = fields.take("arguments", object);
     let using = names(&mut fields, "using");
     let mut state = fields.section("state", "a route's `state`");

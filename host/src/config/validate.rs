@@ -3,6 +3,7 @@
 
 mod auth;
 mod callback;
+mod component;
 mod grants;
 mod logs;
 
@@ -12,14 +13,14 @@ use self::logs::CommonLogs;
 use super::endpoints;
 use super::env::Lookup;
 use super::fault::{Place, Sink, did_you_mean};
-use super::node::excerpt;
+use super::node::{Node, Value, excerpt};
 use super::raw::grants::RawGrants;
 use super::raw::{
     RawConfig, RawId, RawOpenApi, RawPool, RawRetry, RawRoute, RawServer, RawStore, RawStoreUrl, RawTaskRoute,
 };
 use super::reader::At;
 use super::values::{NONE, is_node_name_char};
-use super::{Admin, Config, OpenApi, RateLimit, Server, Store, StoreUrl};
+use super::{Admin, Config, OpenApi, Plugins, RateLimit, Server, Store, StoreUrl};
 use crate::api::openapi::{Info, SchemaNames};
 use crate::codec::Format;
 use crate::guard::Guard;
@@ -43,11 +44,13 @@ struct Rules<'a> {
     /// The folder at which relative paths begin.
     base: &'a Path,
     sink: &'a Sink,
+    /// Whether the routes come from a client: then they name no files of this host.
+    from_client: bool,
 }
 
 /// Checks grants that belong to no configuration.
 pub fn grants_alone(raw: RawGrants, base: &Path, sink: &Sink) -> Grants {
-    Rules { base, sink }.grants(raw, &Own::default())
+    Rules { base, sink, from_client: false }.grants(raw, &Own::default())
 }
 
 /// What is common to all routes.
@@ -61,8 +64,9 @@ struct Common<'a> {
 }
 
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
-pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>) -> Config {
-    let rules = Rules { base, sink };
+/// Those of `from_client` have routes that a client wrote.
+pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>, from_client: bool) -> Config {
+    let rules = Rules { base, sink, from_client };
     let own = rules.own(&raw, variable);
     let names = rules.names(&raw.auth);
     let task_routes = raw.task_routes.map(|found| {
@@ -101,7 +105,14 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>) ->
         admin,
         openapi,
         callbacks,
+        plugins: Plugins { max_size: or(raw.plugins.max_size, 64 << 20), keys: pairs(raw.plugins.keys) },
+        tree: Arc::new(Node { place: Place::FILE, value: Value::Null }),
+        base: base.into(),
     }
+}
+
+fn pairs<A, B>(raw: Vec<(At<A>, At<B>)>) -> Vec<(A, B)> {
+    raw.into_iter().map(|(name, value)| (name.value, value.value)).collect()
 }
 
 /// What nobody is asked at who they are, in words; and whether that is everything.
@@ -219,11 +230,11 @@ impl Rules<'_> {
     }
 
     fn route(&self, raw: RawRoute, common: &Common<'_>) -> Option<Route> {
-        let component = raw.component.map(|file| self.file("component", &file));
+        let component = self.source(raw.component);
         let id = match raw.id {
             None => IdRule::Scheme(IdScheme::default()),
             Some(RawId::Scheme(scheme)) => IdRule::Scheme(scheme),
-            Some(RawId::Component(file)) => IdRule::Component(self.file("component", &file)),
+            Some(RawId::Component(file)) => IdRule::Component(self.own_file("component", &file)),
         };
         let logs = self.logs_of_route(&raw.logs, &common.logs);
         let variables = common.variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));

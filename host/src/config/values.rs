@@ -4,6 +4,8 @@
 use super::node::Node;
 use super::raw::{MAX_NAME, RawStoreUrl};
 use super::reader::{mismatch, text};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// An address to listen at. Names other than `localhost` would need a resolver.
@@ -66,6 +68,12 @@ pub fn route_name(node: &Node) -> Result<String, String> {
     let found = name(node)?;
     let is_plain = !found.contains('/') && !found.contains(|c: char| c.is_control() || c.is_whitespace());
     if is_plain { Ok(found) } else { mismatch("a name without slashes and blanks", node) }
+}
+
+/// A public Ed25519 key (RFC 8032), 32 bytes in base64.
+pub fn ed25519_key(node: &Node) -> Result<[u8; 32], String> {
+    let found = BASE64_STANDARD.decode(text(node)?).ok().and_then(|bytes| bytes.try_into().ok());
+    found.map_or_else(|| mismatch("a public Ed25519 key: its 32 bytes in base64", node), Ok)
 }
 
 /// A route's path. Requests carry any other letter percent-encoded, so it would never match.

@@ -88,6 +88,16 @@ struct Labels {
     other: Option<(&'static str, String)>,
 }
 
+impl Labels {
+    fn own(route: &str) -> Self {
+        Self { route: route.into(), other: None }
+    }
+
+    fn with(&self, name: &'static str, value: &str) -> Self {
+        Self { route: Arc::clone(&self.route), other: Some((name, value.to_owned())) }
+    }
+}
+
 impl EncodeLabelSet for Labels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         [("route", &*self.route)].encode(encoder)?;
@@ -138,12 +148,26 @@ impl Routes {
         routes
     }
 
+    pub(super) fn forget(&self, name: &str) {
+        let own = Labels::own(name);
+        self.submitted.remove(&own);
+        for gauges in [&self.waiting, &self.running, &self.slots_used, &self.slots_max] {
+            gauges.remove(&own);
+        }
+        self.queue_wait.remove(&own);
+        self.run.remove(&own);
+        for state in State::ALL {
+            self.ended.remove(&own.with("state", &state.to_string()));
+        }
+        for (_, reason) in Refused::ALL {
+            self.refused.remove(&own.with("reason", reason));
+        }
+    }
+
     pub(super) fn of(&self, name: &str) -> RouteMetrics {
-        let route: Arc<str> = name.into();
-        let own = Labels { route: Arc::clone(&route), other: None };
-        let with = |name, value: String| Labels { route: Arc::clone(&route), other: Some((name, value)) };
-        let ended = |state: State| (state, self.ended.get_or_create_owned(&with("state", state.to_string())));
-        let refused = |why, name: &str| (why, self.refused.get_or_create_owned(&with("reason", name.to_owned())));
+        let own = Labels::own(name);
+        let ended = |state: State| (state, self.ended.get_or_create_owned(&own.with("state", &state.to_string())));
+        let refused = |why, name: &str| (why, self.refused.get_or_create_owned(&own.with("reason", name)));
         RouteMetrics {
             submitted: self.submitted.get_or_create_owned(&own),
             waiting: self.waiting.get_or_create_owned(&own),

@@ -3,17 +3,19 @@
 
 use super::lane::{Admission, Slot, Waiter};
 use super::live::Live;
-use super::{GrantedVariables, LoadedRoute, Runner, note_end};
+use super::{GrantedVariables, Guests, LoadedRoute, Runner, note_end};
 use crate::clock::Timestamp;
-use crate::executor::Call;
+use crate::executor::{Call, EventSink};
 use crate::metrics::{Counted, RouteMetrics};
 use crate::route::OnLostHost;
 use crate::store::{Claim, StoreError};
-use crate::task::ending::{Outcome, StopReason};
+use crate::task::ending::{Fault, Outcome, StopReason};
 use crate::task::event::TaskEvent;
+use crate::task::log::Level;
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use crate::trace;
+use crate::value::Json;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,8 @@ use tracing::{Instrument, Span};
 /// The first pause after a store failed; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What is wrong stands in the host's log: it is for the operator.
+const UNUSABLE: &str = "the route's component cannot be used";
 /// How often a failing store is asked again once the host goes down.
 pub(super) const TRIES_WHILE_DRAINING: u32 = 10;
 
@@ -51,8 +55,8 @@ impl Runner {
             _ => &metrics.running,
         });
         let end = loop {
-            let next = match self.slot(&live, &admission, place.take()).await {
-                Ok(slot) => self.attempt(&live, &loaded, slot, metrics, &mut counted).await,
+            let next = match self.slot(&live, &loaded, &admission, place.take()).await {
+                Ok((slot, guests)) => self.attempt(&live, guests, slot, metrics, &mut counted).await,
                 Err(next) => next,
             };
             match next {
@@ -70,10 +74,18 @@ impl Runner {
         }
     }
 
-    /// Waits until the task is due and then for a slot; a stop, the timeout or the host's end come first.
-    async fn slot(&self, live: &Live, admission: &Admission, place: Option<Waiter>) -> Result<Slot, Next> {
+    /// Waits for the route's guests, until the task is due, and then for a slot; a stop, the timeout or the host's end
+    /// come first.
+    async fn slot<'a>(
+        &self,
+        live: &Live,
+        loaded: &'a LoadedRoute,
+        admission: &Admission,
+        place: Option<Waiter>,
+    ) -> Result<(Slot, &'a Guests), Next> {
         let task = live.task();
         let slot = async {
+            let guests = guests(live, loaded, &task).await?;
             let place = match place {
                 Some(place) => place,
                 None => {
@@ -83,7 +95,7 @@ impl Runner {
                     admission.enqueue()
                 }
             };
-            place.await
+            Ok((place.await, guests))
         };
         tokio::select! {
             biased;
@@ -95,7 +107,7 @@ impl Runner {
             () = self.until(task.expires) => Err(Next::End(Outcome::Stopped(StopReason::Timeout))),
             () = self.until(run_deadline(live, &task)) => Err(Next::End(Outcome::Stopped(StopReason::RunTimeout))),
             () = self.0.draining.cancelled() => Err(Next::Leave),
-            slot = slot => Ok(slot),
+            slot = slot => slot.map_err(Next::End),
         }
     }
 
@@ -103,7 +115,7 @@ impl Runner {
     async fn attempt(
         &self,
         live: &Arc<Live>,
-        loaded: &LoadedRoute,
+        guests: &Guests,
         slot: Slot,
         metrics: &RouteMetrics,
         counted: &mut Counted,
@@ -140,7 +152,7 @@ impl Runner {
         drop(turn);
         let began = Instant::now();
         let span = span_of(&task);
-        let outcome = self.run(live, loaded, &task).instrument(span.clone()).await;
+        let outcome = self.run(live, guests, &task).instrument(span.clone()).await;
         metrics.run.observe(began.elapsed());
         // The instance is gone, so the next task may have its place while this one's end is written.
         drop(slot);
@@ -175,9 +187,9 @@ impl Runner {
         })
     }
 
-    async fn run(&self, live: &Arc<Live>, loaded: &LoadedRoute, task: &Task) -> Outcome {
+    async fn run(&self, live: &Arc<Live>, guests: &Guests, task: &Task) -> Outcome {
         let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
-        let mut running = loaded.executor.run(Call {
+        let mut running = guests.executor.run(Call {
             task: task.id.clone(),
             attempt: task.attempt,
             route: Arc::clone(&live.route),
@@ -281,6 +293,23 @@ impl Runner {
             Some(remaining) => tokio::time::sleep(remaining).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// The guests of the task's route. A task that came before them is held to their schema here: nobody could before.
+async fn guests<'a>(live: &Live, loaded: &'a LoadedRoute, task: &Task) -> Result<&'a Guests, Outcome> {
+    let waited = loaded.guests().is_none();
+    if waited {
+        live.log(Level::Info, "waits for the route's component, which is being compiled".into(), Vec::new());
+    }
+    let guests = loaded.wait().await.map_err(|_| Outcome::Fault(Fault::NotRunnable(UNUSABLE.into())))?;
+    let schema = guests.description.as_ref().and_then(|description| description.input_schema.as_ref());
+    match schema.filter(|_| waited).map(|schema| schema.validate(&task.invocation.input)) {
+        Some(Err(faults)) => {
+            let message = "the input does not fit the component's schema".into();
+            Err(Outcome::Failed { message, detail: Json::from_serialize(&faults).ok() })
+        }
+        _ => Ok(guests),
     }
 }
 

@@ -32,6 +32,15 @@ impl Lanes {
         lane.resize(pool);
         lane
     }
+
+    /// Drops the lane of a route that is gone, and what was measured of it.
+    pub fn forget(&self, route: &str) {
+        let gone = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(route);
+        if let Some(lane) = gone {
+            lane.hold(false);
+            self.metrics.forget_route(route);
+        }
+    }
 }
 
 /// One route's slots (`pool.max`) and queue (`pool.queue`). First come, first served.
@@ -51,6 +60,8 @@ struct Places {
     used: BTreeSet<u32>,
     waiting: BTreeMap<u64, oneshot::Sender<Slot>>,
     next: u64,
+    /// Whether nobody gets a slot now.
+    is_held: bool,
 }
 
 /// A task's right to be in the lane, until dropped.
@@ -73,7 +84,8 @@ pub struct Slot {
 impl Lane {
     fn new(pool: PoolSize, metrics: RouteMetrics) -> Self {
         metrics.slots_max.set(pool.max.into());
-        let places = Places { pool, admitted: 0, used: BTreeSet::new(), waiting: BTreeMap::new(), next: 0 };
+        let places =
+            Places { pool, admitted: 0, used: BTreeSet::new(), waiting: BTreeMap::new(), next: 0, is_held: false };
         Self { places: Mutex::new(places), metrics, forwarded: Arc::default() }
     }
 
@@ -89,6 +101,12 @@ impl Lane {
             drop(places);
             self.hand_out();
         }
+    }
+
+    /// From now on nobody gets a slot, or (`false`) everybody does again.
+    pub fn hold(self: &Arc<Self>, is_held: bool) {
+        self.places().is_held = is_held;
+        self.hand_out();
     }
 
     /// Lets a task in; `None` when slots and queue are full.
@@ -110,7 +128,7 @@ impl Lane {
     fn hand_out(self: &Arc<Self>) {
         loop {
             let mut places = self.places();
-            if places.waiting.is_empty() || places.used.len() >= places.pool.max as usize {
+            if places.is_held || places.waiting.is_empty() || places.used.len() >= places.pool.max as usize {
                 return;
             }
             let Some(number) = (0..places.pool.max).find(|number| !places.used.contains(number)) else { return };

@@ -10,6 +10,7 @@ mod port;
 mod purge;
 mod reader;
 mod readers;
+mod registry;
 mod schema;
 mod search;
 mod submissions;

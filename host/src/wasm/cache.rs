@@ -71,14 +71,26 @@ impl Cache {
             .unwrap_or_else(|| PathBuf::from("/var/cache/sandpool"))
     }
 
-    /// The compiled form of a component, from the folder if it is there.
-    pub(super) fn component(&self, engine: &Engine, binary: &[u8], digest: &str) -> Result<Component, CacheError> {
+    fn file(&self, engine: &Engine, digest: &str) -> PathBuf {
         let mut settings = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
-        let file = self.folder.join(format!("{digest}-{:016x}.cwasm", settings.finish()));
-        if let Some(component) = load(engine, &file) {
-            return Ok(component);
-        }
+        self.folder.join(format!("{digest}-{:016x}.cwasm", settings.finish()))
+    }
+
+    /// Whether the component with this digest was compiled before, as far as the folder's list tells.
+    pub(super) fn has(&self, engine: &Engine, digest: &str) -> bool {
+        let file = self.file(engine, digest);
+        file.is_file() && digest_file(&file).is_file()
+    }
+
+    /// The compiled form of the component with this digest, if it is in the folder.
+    pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        load(engine, &self.file(engine, digest))
+    }
+
+    /// Compiles a component into the folder.
+    pub(super) fn compile(&self, engine: &Engine, binary: &[u8], digest: &str) -> Result<Component, CacheError> {
+        let file = self.file(engine, digest);
         let scratch = self.scratch_name();
         let compiled = self.compiler.compile(engine, binary, &scratch);
         let placed = compiled.map_err(CacheError::Compile).and_then(|()| {

@@ -3,28 +3,12 @@
 
 use super::bindings::id_generator::IdGeneratorPre;
 use super::bindings::route::RoutePre;
-use super::cache::{Cache, CacheError, hex_digest};
-use super::describe::describe;
 use super::engine::WasmEngine;
-use super::generator::GuestIds;
-use super::granted::Granted;
 use super::imports::GIVEN;
 use super::instance::HostState;
-use super::pool::GuestPool;
-use crate::route::Route;
-use crate::schema::Description;
-use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-
-/// The largest component file that is read.
-const MAX_FILE: u64 = 256 << 20;
-const MAGIC: &[u8] = b"\0asm";
-const COMPONENT_LAYER: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
-const MODULE_VERSION: &[u8] = &[0x01, 0x00, 0x00, 0x00];
 
 /// The worlds of `wit/` that a component can be loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,23 +37,24 @@ impl World {
     }
 }
 
-/// Why a file cannot be a route's component.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", path.display())]
+/// Why something cannot be a route's component.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{from}: {why}")]
 pub struct LoadError {
-    /// The file.
-    pub path: PathBuf,
+    /// The file or plugin.
+    pub from: Arc<str>,
     /// What is wrong, and what is needed instead.
     pub why: String,
 }
 
-/// A component file that was read and compiled.
+/// A component that was read and compiled.
 #[derive(Clone)]
 pub struct Program {
-    path: PathBuf,
-    digest: Arc<str>,
-    size: usize,
-    component: Component,
+    /// Where it came from, as faults name it.
+    pub(super) from: Arc<str>,
+    pub(super) digest: Arc<str>,
+    pub(super) size: usize,
+    pub(super) component: Component,
 }
 
 /// What `sandpool inspect` tells.
@@ -92,84 +77,11 @@ pub struct Inspection {
     pub fault: Option<String>,
 }
 
-/// Loads component files, each once however many routes use it.
-pub struct Loader<'a> {
-    engine: &'a Arc<WasmEngine>,
-    cache: &'a Cache,
-    loaded: HashMap<PathBuf, Program>,
-    described: HashMap<PathBuf, Result<Option<Arc<Description>>, String>>,
-}
-
-impl<'a> Loader<'a> {
-    /// A loader for one configuration.
-    #[must_use]
-    pub fn new(engine: &'a Arc<WasmEngine>, cache: &'a Cache) -> Self {
-        Self { engine, cache, loaded: HashMap::new(), described: HashMap::new() }
-    }
-
-    /// Reads and compiles a file. Blocks while it compiles.
-    ///
-    /// # Errors
-    /// When it cannot be read, is no component, or does not compile.
-    pub fn program(&mut self, path: &Path) -> Result<Program, LoadError> {
-        if let Some(program) = self.loaded.get(path) {
-            return Ok(program.clone());
-        }
-        let fault = |why: String| LoadError { path: path.into(), why };
-        let binary = read(path).map_err(fault)?;
-        let digest = hex_digest(&binary);
-        let component = self.cache.component(&self.engine.engine, &binary, &digest).map_err(|error| match error {
-            CacheError::Compile(why) => fault(format!("is no valid component: {why}")),
-            folder @ CacheError::Folder { .. } => fault(folder.to_string()),
-        })?;
-        let program = Program { path: path.into(), digest: digest.into(), size: binary.len(), component };
-        self.loaded.insert(path.into(), program.clone());
-        Ok(program)
-    }
-
-    /// The guests of a route.
-    ///
-    /// # Errors
-    /// When the route's component cannot be loaded or does not fit world `route`.
-    pub fn route(&mut self, route: &Route) -> Result<GuestPool, LoadError> {
-        let program = self.program(&route.component)?;
-        let pre = program.route_pre(self.engine)?;
-        let granted = Granted::open(&route.grants).map_err(|why| LoadError { path: route.component.clone(), why })?;
-        Ok(GuestPool::new(Arc::clone(self.engine), pre, route, granted))
-    }
-
-    /// What a route's component says about itself, if it does; it is asked once, in an instance of its own.
-    /// Blocks until it has answered.
-    ///
-    /// # Errors
-    /// When the component cannot be loaded, does not answer within its limits, or gives a schema that is refused.
-    pub fn description(&mut self, path: &Path) -> Result<Option<Arc<Description>>, LoadError> {
-        let fault = |why| LoadError { path: path.into(), why };
-        if let Some(described) = self.described.get(path) {
-            return described.clone().map_err(fault);
-        }
-        let pre = self.program(path)?.linked(self.engine, World::Route)?;
-        let described = describe(self.engine, &pre).map(|described| described.map(Arc::new));
-        self.described.insert(path.into(), described.clone());
-        described.map_err(fault)
-    }
-
-    /// An id generator.
-    ///
-    /// # Errors
-    /// When the component cannot be loaded or does not fit world `id-generator`.
-    pub fn ids(&mut self, path: &Path) -> Result<GuestIds, LoadError> {
-        let program = self.program(path)?;
-        let pre = program.generator_pre(self.engine)?;
-        Ok(GuestIds::new(Arc::clone(self.engine), pre))
-    }
-}
-
 impl Program {
     /// SHA-256 of the file, in hex.
     #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.digest
+    pub fn digest(&self) -> Arc<str> {
+        Arc::clone(&self.digest)
     }
 
     /// What there is to know of the component.
@@ -211,17 +123,17 @@ impl Program {
             .collect()
     }
 
-    fn route_pre(&self, engine: &WasmEngine) -> Result<RoutePre<HostState>, LoadError> {
+    pub(super) fn route_pre(&self, engine: &WasmEngine) -> Result<RoutePre<HostState>, LoadError> {
         let pre = self.linked(engine, World::Route)?;
         RoutePre::new(pre).map_err(|error| self.unfit(World::Route, &error))
     }
 
-    fn generator_pre(&self, engine: &WasmEngine) -> Result<IdGeneratorPre<HostState>, LoadError> {
+    pub(super) fn generator_pre(&self, engine: &WasmEngine) -> Result<IdGeneratorPre<HostState>, LoadError> {
         let pre = self.linked(engine, World::IdGenerator)?;
         IdGeneratorPre::new(pre).map_err(|error| self.unfit(World::IdGenerator, &error))
     }
 
-    fn linked(
+    pub(super) fn linked(
         &self,
         engine: &WasmEngine,
         world: World,
@@ -233,7 +145,7 @@ impl Program {
                  and WASI 0.2 (cli, clocks, filesystem, http/outgoing-handler, io, random, sockets)",
                 missing.join(", ")
             );
-            return Err(LoadError { path: self.path.clone(), why });
+            return Err(LoadError { from: Arc::clone(&self.from), why });
         }
         engine.linker.instantiate_pre(&self.component).map_err(|error| self.unfit(world, &error))
     }
@@ -244,23 +156,6 @@ impl Program {
             world.name(),
             world.export()
         );
-        LoadError { path: self.path.clone(), why }
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
-    if size > MAX_FILE {
-        return Err(format!("has {size} bytes; a component may have {MAX_FILE}"));
-    }
-    let binary = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let instead = "Build it for wasm32-wasip2, or make a component of it with `wasm-tools component new`";
-    match binary.strip_prefix(MAGIC) {
-        Some(rest) if rest.starts_with(COMPONENT_LAYER) => Ok(binary),
-        Some(rest) if rest.starts_with(MODULE_VERSION) => {
-            Err(format!("is a core WebAssembly module, not a component. {instead}"))
-        }
-        Some(_) => Err("is WebAssembly of a version that this host does not know".into()),
-        None => Err(format!("is no WebAssembly component. {instead}")),
+        LoadError { from: Arc::clone(&self.from), why }
     }
 }

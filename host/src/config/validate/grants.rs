@@ -5,7 +5,7 @@ use super::super::node::excerpt;
 use super::super::raw::grants::{RawDirectory, RawGrants};
 use super::super::raw::{RawConfig, RawStoreUrl};
 use super::super::reader::At;
-use super::{Rules, or, values_of};
+use super::{Rules, or, pairs, values_of};
 use crate::route::grants::{Directory, Grants, Variable};
 use crate::wasm::Cache;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ impl Rules<'_> {
             key.map(|at| ("the server's key", real(&self.base.join(&at.value)))),
             Some(("the cache of compiled components", real(&Cache::default_folder(variable)))),
         ];
-        let components = raw.routes.iter().filter_map(|route| route.component.as_ref());
+        let components = raw.routes.iter().filter_map(|route| route.component.file.as_ref());
         Own {
             secret: secret.into_iter().flatten().collect(),
             components: components.map(|at| real(&self.base.join(&at.value))).collect(),
@@ -55,7 +55,7 @@ impl Rules<'_> {
             }
             directories.push(directory);
         }
-        let env = raw.env.into_iter().map(|(name, value)| Variable { name: name.value, value: value.value });
+        let env = pairs(raw.env).into_iter().map(|(name, value)| Variable { name, value });
         Grants { http: values_of(raw.http), env: env.collect(), directories }
     }
 

@@ -7,7 +7,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{IdScheme, TaskId};
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants};
 use crate::runner::live::Live;
-use crate::runner::{Ids, Inner, LoadedRoute, Options, Recovered, Runner, StopError, SubmitError};
+use crate::runner::{Guests, Ids, Inner, LoadedRoute, Options, Recovered, Runner, StopError, SubmitError};
 use crate::store::double::Double;
 use crate::task::state::State;
 use crate::task::{Invocation, Request, Task};
@@ -140,8 +140,14 @@ impl World {
     pub fn load_with(&self, route: Route, script: impl IntoIterator<Item = Act>, ids: Ids) -> Lane {
         let guests = Scripted::new(self.start, route.pool.max, Arc::clone(&self.store), script);
         let executor = Arc::new(Guests(Arc::clone(&guests)));
-        let lane =
-            Lane { loaded: Arc::new(LoadedRoute { route: Arc::new(route), executor, ids, description: None }), guests };
+        let lane = Lane {
+            loaded: Arc::new(LoadedRoute::ready(
+                Arc::new(route),
+                ids,
+                Guests { executor, description: None, digest: "".into() },
+            )),
+            guests,
+        };
         self.lanes.lock().expect("no panic").push(lane.clone());
         lane
     }

@@ -18,7 +18,7 @@ pub(super) const APPLICATION: i32 = 0x5350_4F4C;
 /// * `readers` holds, for everybody who may read a task or owns it, the task's number. The names are folded by
 ///   `query::fold`, and so are those that are looked up. It narrows a search down; `Permission` decides.
 /// * A submission goes with its task.
-const STEPS: [&str; 3] = [FIRST, FOLLOWED, OUTBOX];
+const STEPS: [&str; 4] = [FIRST, FOLLOWED, OUTBOX, REGISTRY];
 
 const FIRST: &str = "
     CREATE TABLE tasks (
@@ -110,6 +110,53 @@ const OUTBOX: &str = "
     ) STRICT;
     CREATE INDEX deliveries_due ON deliveries (next) WHERE next IS NOT NULL;
     CREATE INDEX deliveries_host ON deliveries (host, next) WHERE next IS NOT NULL;
+";
+
+/// * Rows of `plugins` are numbered in the order of uploads: the latest version has the highest number.
+/// * `chunks` holds the pieces of components by digest, whoever needs them.
+/// * `routes` says which definition is in force, `revisions` has the former ones too. A rolled back one is a new one.
+/// * Deeds are counted without gaps, so that the oldest can be told by number.
+const REGISTRY: &str = "
+    CREATE TABLE plugins (
+        rowid INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        version TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        author TEXT,
+        signer TEXT,
+        UNIQUE (name, version)
+    ) STRICT;
+    CREATE INDEX plugins_digest ON plugins (digest);
+    CREATE TABLE chunks (
+        digest TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (digest, number)
+    ) STRICT;
+    CREATE TABLE revisions (
+        name TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        definition TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        author TEXT,
+        PRIMARY KEY (name, revision)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE routes (
+        name TEXT NOT NULL PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        standing INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE deeds (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        author TEXT,
+        origin TEXT,
+        action TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        detail TEXT
+    ) STRICT;
 ";
 
 /// The version that this program writes.

@@ -1,0 +1,210 @@
+//! Owns the management of plugins and routes as its callers see it: who may, what is noted of it, how it is answered.
+//! Must not know how a route is loaded.
+
+pub(super) mod audit;
+pub(super) mod plugins;
+pub(super) mod routes;
+
+use super::caller::not_acceptable;
+use super::edge::{Peer, admit_admin};
+use super::problem::{Problem, or_problem};
+use super::{Api, request};
+use crate::clock::{Clock, Timestamp};
+use crate::codec::{Answer, Format, negotiate};
+use crate::plugins::Plugins;
+use crate::principal::Principal;
+use crate::store::StoreError;
+use crate::store::registry::{Deed, Plugin, Registry, Revision, Standing};
+use crate::value::Json;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What is managed.
+#[derive(Clone)]
+pub struct Managed {
+    /// Uploaded components.
+    pub plugins: Plugins,
+    /// Routes.
+    pub routes: Arc<dyn Routes>,
+    /// Keeps what was done.
+    pub registry: Arc<dyn Registry>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The routes of a server, as they are managed.
+pub trait Routes: Send + Sync + 'static {
+    /// All of them, by name.
+    fn list(&self) -> BoxFuture<'_, Vec<RouteView>>;
+    /// Creates or replaces a route; `true`: it is new.
+    fn put(&self, route: Written) -> BoxFuture<'_, Result<(RouteView, bool), RouteFault>>;
+    /// Removes a route: it takes no more tasks, and those that it has run to their end.
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RouteFault>>;
+    /// Pauses, drains or resumes a route.
+    fn set_standing<'a>(&'a self, name: &'a str, standing: Standing) -> BoxFuture<'a, Result<RouteView, RouteFault>>;
+    /// The definitions that a route has had, newest first.
+    fn revisions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Revision>, RouteFault>>;
+    /// The names of the routes that run this version of a plugin.
+    fn users<'a>(&'a self, plugin: &'a Plugin) -> BoxFuture<'a, Vec<Arc<str>>>;
+    /// There is a new latest version of this plugin, or one less.
+    fn plugin_changed<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
+}
+
+/// A route as a client wrote it.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// Its name.
+    pub name: String,
+    /// Its definition, as it was sent.
+    pub text: String,
+    /// Whether that is YAML; JSON otherwise.
+    pub is_yaml: bool,
+    /// The same, decoded.
+    pub definition: Json,
+    /// Who wrote it.
+    pub by: Option<String>,
+}
+
+/// Why a route cannot be changed so. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteFault {
+    /// The definition is wrong.
+    #[error("{}", .0.join("\n"))]
+    Faults(Vec<String>),
+    /// It is not for the API, or in the way of something else.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such route.
+    #[error("there is no such route")]
+    Unknown,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where a route came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum Origin {
+    /// The configuration file.
+    File,
+    /// A client, at runtime.
+    #[default]
+    Api,
+}
+
+/// A route as management shows it.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RouteView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// `Active`, `Paused`, `Draining`, `Compiling` or `Faulty`.
+    pub state: &'static str,
+    /// Its method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The file, or plugin and versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// The components that run now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
+    /// Which of its definitions is in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// When that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_time: Option<Timestamp>,
+    /// By whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<String>,
+    /// Why it is not offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// The definition in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Json>,
+}
+
+impl From<RouteFault> for Problem {
+    fn from(fault: RouteFault) -> Self {
+        match fault {
+            RouteFault::Faults(faults) => Self::faults("The route is not one that can run.", faults),
+            RouteFault::Conflict(words) => Self::new(409, format!("Nothing was changed: {words}.")),
+            RouteFault::Unknown => Self::new(404, "There is no route of this name."),
+            RouteFault::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Who manages, and how they want to be answered.
+pub(super) struct Manager {
+    pub principal: Option<Principal>,
+    pub answer: Answer,
+}
+
+impl Manager {
+    /// The caller's name, if anybody was asked.
+    pub fn name(&self) -> Option<String> {
+        self.principal.as_ref().map(|principal| principal.id.clone())
+    }
+}
+
+/// Lets somebody look.
+pub(super) async fn looker(api: &Api, parts: &Parts) -> Result<Manager, Problem> {
+    let principal = admit_admin(api, parts).await?;
+    let answer = negotiate(request::accepted(&parts.headers), &Format::ALL);
+    Ok(Manager { principal, answer: answer.ok_or_else(|| not_acceptable(&Format::ALL))? })
+}
+
+/// Lets somebody change something, and notes what became of it.
+pub(super) async fn changing(
+    api: &Api,
+    request: Request,
+    change: impl AsyncFnOnce(Manager, Parts, Body) -> Result<Response, Problem>,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut deed = Deed {
+        at: api.0.managed.clock.now(),
+        by: None,
+        from: Peer::of(&parts).0.map(|address| address.ip().to_canonical().to_string()),
+        action: format!(
+            "{} {}",
+            parts.method,
+            shortened(parts.uri.path_and_query().map_or("", |target| target.as_str()))
+        ),
+        status: 0,
+        detail: None,
+    };
+    let asked = parts.clone();
+    let answer = match looker(api, &parts).await {
+        Ok(manager) => {
+            deed.by = manager.name();
+            change(manager, parts, body).await
+        }
+        Err(problem) => Err(problem),
+    };
+    deed.detail = answer.as_ref().err().map(|problem| shortened(problem.detail()));
+    let response = or_problem(answer, &asked);
+    deed.status = response.status().as_u16();
+    if let Err(error) = api.0.managed.registry.note_deed(deed).await {
+        tracing::error!("what was managed could not be noted: {error}");
+    }
+    response
+}
+
+/// The beginning of what a client sent or was told.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 500;
+    text.chars().take(MOST).collect()
+}

@@ -1,0 +1,190 @@
+//! Owns `/-/plugins`: uploaded, listed, fetched and removed. Must not know where plugins are kept.
+
+use super::{changing, looker};
+use crate::api::problem::{Problem, or_problem};
+use crate::api::tasks::respond_with;
+use crate::api::{Api, not_allowed, request};
+use crate::clock::Timestamp;
+use crate::plugins::{Upload, UploadError, Uploaded};
+use crate::store::registry::Plugin;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What carries the signature of an upload.
+const SIGNATURE: HeaderName = HeaderName::from_static("plugin-signature");
+/// WebAssembly (RFC 9696 is not its registration; IANA lists the type for WebAssembly Core).
+const WASM: &str = "application/wasm";
+
+/// A version of a plugin as management shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PluginView<'a> {
+    name: &'a str,
+    version: &'a str,
+    digest: String,
+    size: u64,
+    creation_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    world: Option<&'static str>,
+    routes: Vec<Arc<str>>,
+}
+
+impl<'a> PluginView<'a> {
+    fn of(plugin: &'a Plugin, routes: Vec<Arc<str>>) -> Self {
+        Self {
+            name: &plugin.name,
+            version: &plugin.version,
+            digest: format!("sha256:{}", plugin.digest),
+            size: plugin.size,
+            creation_time: plugin.created,
+            created_by: plugin.by.as_deref(),
+            signer: plugin.signer.as_deref(),
+            world: None,
+            routes,
+        }
+    }
+}
+
+/// `GET /-/plugins`: all versions of all plugins.
+pub async fn list(State(api): State<Api>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    or_problem(found(&api, &parts, None).await, &parts)
+}
+
+/// `GET /-/plugins/{name}`: its versions; the component itself for those who accept `application/wasm`.
+pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let accepts = parts.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let answer = match accepts.starts_with(WASM) {
+        true => component(&api, &parts, &name).await,
+        false => found(&api, &parts, Some(&name)).await,
+    };
+    or_problem(answer, &parts)
+}
+
+async fn found(api: &Api, parts: &Parts, name: Option<&str>) -> Result<Response, Problem> {
+    let manager = looker(api, parts).await?;
+    let managed = &api.0.managed;
+    let all = managed.plugins.list().await?;
+    let plugins: Vec<&Plugin> = all.iter().filter(|plugin| name.is_none_or(|name| *plugin.name == *name)).collect();
+    if name.is_some() && plugins.is_empty() {
+        return Err(unknown());
+    }
+    let mut views = Vec::with_capacity(plugins.len());
+    for plugin in plugins {
+        views.push(PluginView::of(plugin, managed.routes.users(plugin).await));
+    }
+    Ok(respond_with(StatusCode::OK, &views, "Plugins", manager.answer))
+}
+
+async fn component(api: &Api, parts: &Parts, name: &str) -> Result<Response, Problem> {
+    crate::api::edge::admit_admin(api, parts).await?;
+    let version = request::parameter(&parts.uri, "version");
+    let all = api.0.managed.plugins.list().await?;
+    let is_meant = |plugin: &&Plugin| {
+        *plugin.name == *name
+            && version.as_deref().is_none_or(|version| version == "latest" || *plugin.version == *version)
+    };
+    let plugin = all.iter().rfind(is_meant).ok_or_else(unknown)?;
+    let bytes = api.0.managed.registry.component(&plugin.digest, plugin.size).await?.ok_or_else(unknown)?;
+    let digest = HeaderValue::try_from(format!("\"{}\"", plugin.digest)).ok();
+    let mut response = ([(header::CONTENT_TYPE, WASM)], bytes).into_response();
+    response.headers_mut().extend(digest.map(|digest| (header::ETAG, digest)));
+    Ok(response)
+}
+
+fn unknown() -> Problem {
+    Problem::new(404, "There is no such plugin.")
+}
+
+/// `PUT /-/plugins/{name}`: the body is the component. 201 for a new version, 200 for one that was there with these bytes.
+pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    changing(&api, request, async |manager, parts, body| {
+        let upload = Upload {
+            name,
+            version: request::parameter(&parts.uri, "version"),
+            caller: super::super::edge::Peer::of(&parts).0.map_or_else(String::new, |peer| peer.ip().to_string()),
+            by: manager.name(),
+            signature: parts.headers.get(&SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        };
+        let managed = &api.0.managed;
+        let Uploaded { plugin, is_new, inspection } =
+            managed.plugins.upload(upload, Body::into_data_stream(body)).await?;
+        if is_new {
+            managed.routes.plugin_changed(&plugin.name).await;
+        }
+        let mut view = PluginView::of(&plugin, managed.routes.users(&plugin).await);
+        view.world = inspection.world;
+        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(respond_with(status, &view, "Plugin", manager.answer))
+    })
+    .await
+}
+
+/// `DELETE /-/plugins/{name}`: one version, or all. Those that a route runs stay.
+pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    changing(&api, request, async |_, parts, _| {
+        let version = request::parameter(&parts.uri, "version");
+        let managed = &api.0.managed;
+        let all = managed.plugins.list().await?;
+        let is_meant = |plugin: &&Plugin| {
+            *plugin.name == *name && version.as_deref().is_none_or(|version| *plugin.version == *version)
+        };
+        for plugin in all.iter().filter(is_meant) {
+            let users = managed.routes.users(plugin).await;
+            if let Some(user) = users.first() {
+                let words = format!(
+                    "The route {user} runs version {} of {name}. Nothing was removed: change or remove that route first.",
+                    plugin.version
+                );
+                return Err(Problem::new(409, words));
+            }
+        }
+        match managed.plugins.remove(&name, version.as_deref()).await? {
+            0 => Err(unknown()),
+            _ => {
+                managed.routes.plugin_changed(&name).await;
+                Ok(StatusCode::NO_CONTENT.into_response())
+            }
+        }
+    })
+    .await
+}
+
+/// Any other method.
+pub async fn others(request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    or_problem(Err(not_allowed(&parts.method, &["GET", "HEAD", "PUT", "DELETE"])), &parts)
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        let status = match &error {
+            UploadError::Name(_) | UploadError::Broken(_) => 400,
+            UploadError::TooLarge(_) => 413,
+            UploadError::Busy(_) => 429,
+            UploadError::Slow => 408,
+            UploadError::Unfit(_) | UploadError::Signature(_) => 422,
+            UploadError::Taken(_) => 409,
+            UploadError::Store(_) => 503,
+            UploadError::Host(words) => {
+                tracing::error!("an upload failed: {words}");
+                return Self::new(500, "The upload failed on this host. Nothing was kept.");
+            }
+        };
+        let problem = match error {
+            UploadError::Store(error) => return error.into(),
+            other => Self::new(status, format!("The component was not taken: {other}.")),
+        };
+        if status == 429 { problem.retry_after(5) } else { problem }
+    }
+}

@@ -1,0 +1,141 @@
+//! Owns `/-/routes`: routes written, paused, drained, rolled back and removed at runtime. Must not know how they run.
+
+use super::{RouteView, Written, changing, looker};
+use crate::api::body;
+use crate::api::problem::{Problem, or_problem};
+use crate::api::tasks::respond_with;
+use crate::api::{Api, not_allowed, request};
+use crate::clock::Timestamp;
+use crate::store::registry::{Revision, Standing};
+use crate::value::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// The most bytes of a definition.
+const MOST_BYTES: usize = 256 << 10;
+
+/// A former definition as management shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RevisionView {
+    revision: u64,
+    changed_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definition: Option<Json>,
+}
+
+impl From<Revision> for RevisionView {
+    fn from(revision: Revision) -> Self {
+        Self {
+            revision: revision.revision,
+            changed_time: revision.created,
+            changed_by: revision.by,
+            definition: Json::parse(revision.definition.to_string()).ok(),
+        }
+    }
+}
+
+/// `GET /-/routes`: those of the file and those that came at runtime.
+pub async fn list(State(api): State<Api>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let answer = async {
+        let manager = looker(&api, &parts).await?;
+        Ok(respond_with(StatusCode::OK, &api.0.managed.routes.list().await, "Routes", manager.answer))
+    };
+    or_problem(answer.await, &parts)
+}
+
+/// `GET /-/routes/{name}`
+pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let answer = async {
+        let manager = looker(&api, &parts).await?;
+        let routes = api.0.managed.routes.list().await;
+        let route = routes.into_iter().find(|route| *route.name == *name);
+        let route = route.ok_or_else(|| Problem::new(404, "There is no route of this name."))?;
+        Ok(respond_with(StatusCode::OK, &route, "Route", manager.answer))
+    };
+    or_problem(answer.await, &parts)
+}
+
+/// `PUT /-/routes/{name}`: a route as in the configuration file, in JSON or YAML.
+pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    changing(&api, request, async |manager, parts, body| {
+        let (text, is_yaml, definition) = body::read_text(&parts.headers, body, MOST_BYTES).await?;
+        let written = Written { name, text, is_yaml, definition, by: manager.name() };
+        let (view, is_new) = api.0.managed.routes.put(written).await?;
+        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(respond_with(status, &view, "Route", manager.answer))
+    })
+    .await
+}
+
+/// `DELETE /-/routes/{name}`
+pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    changing(&api, request, async |_, _, _| {
+        api.0.managed.routes.remove(&name).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+/// `GET /-/routes/{name}/revisions`: its definitions, newest first.
+pub async fn revisions(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let answer = async {
+        let manager = looker(&api, &parts).await?;
+        let revisions = api.0.managed.routes.revisions(&name).await?;
+        let views: Vec<RevisionView> = revisions.into_iter().map(RevisionView::from).collect();
+        Ok(respond_with(StatusCode::OK, &views, "Revisions", manager.answer))
+    };
+    or_problem(answer.await, &parts)
+}
+
+/// `POST /-/routes/{name}/{action}`: `pause`, `resume`, `drain`; `rollback` puts the definition before this one, or that
+/// of `?revision=`, in force again, as a new one.
+pub async fn act(State(api): State<Api>, Path((name, action)): Path<(String, String)>, request: Request) -> Response {
+    changing(&api, request, async |manager, parts, _| {
+        let routes = &api.0.managed.routes;
+        let view: RouteView = match action.as_str() {
+            "pause" => routes.set_standing(&name, Standing::Paused).await?,
+            "resume" => routes.set_standing(&name, Standing::Active).await?,
+            "drain" => routes.set_standing(&name, Standing::Draining).await?,
+            "rollback" => {
+                let wanted = request::parameter(&parts.uri, "revision");
+                let revisions = routes.revisions(&name).await?;
+                let found = match &wanted {
+                    None => revisions.get(1),
+                    Some(number) => revisions.iter().find(|kept| kept.revision.to_string() == *number),
+                };
+                let found =
+                    found.ok_or_else(|| Problem::new(404, "There is no such former definition of this route."))?;
+                let text = found.definition.to_string();
+                let definition = Json::parse(text.clone()).map_err(|fault| Problem::new(500, fault.to_string()))?;
+                let written = Written { name, text, is_yaml: false, definition, by: manager.name() };
+                routes.put(written).await?.0
+            }
+            other => {
+                let words = format!("There is no `{other}` here, only pause, resume, drain and rollback.");
+                return Err(Problem::new(404, words));
+            }
+        };
+        Ok(respond_with(StatusCode::OK, &view, "Route", manager.answer))
+    })
+    .await
+}
+
+/// Any other method on a route.
+pub async fn others(request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    or_problem(Err(not_allowed(&parts.method, &["GET", "HEAD", "PUT", "DELETE"])), &parts)
+}
+
+/// Any other method on an action.
+pub async fn only_post(request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    or_problem(Err(not_allowed(&parts.method, &["POST"])), &parts)
+}

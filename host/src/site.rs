@@ -1,0 +1,311 @@
+//! Owns what the server offers now: the configuration's routes and those that came at runtime, loaded and put before
+//! clients as a whole, whoever changes them. Must not know HTTP, nor how tasks run.
+
+mod load;
+mod manage;
+mod watch;
+
+pub use load::{Offered, endpoints, load_files};
+
+use crate::api::manage::RouteFault;
+use crate::api::{Options as Surroundings, Stage, Surface};
+use crate::auth::{AuthError, Authenticator};
+use crate::callback::Callbacks;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::plugins::{self, Plugins};
+use crate::runner::{Deployed, LoadedRoute, Runner};
+use crate::store::StoreError;
+use crate::store::registry::{Registry, Revision, Standing};
+use crate::wasm::Loader;
+use load::Pending;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What a site is made of.
+pub struct Options {
+    /// The configuration's file, which is watched.
+    pub path: PathBuf,
+    /// Loads components.
+    pub loader: Arc<Loader>,
+    /// Keeps the routes that came at runtime.
+    pub registry: Arc<dyn Registry>,
+    /// The uploaded components.
+    pub plugins: Plugins,
+    /// Runs the routes' tasks.
+    pub runner: Runner,
+    /// Whom tasks' ends are told.
+    pub callbacks: Callbacks,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What the server offers; clones share it.
+#[derive(Clone)]
+pub struct Site(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    stage: Stage,
+    /// Held by whoever changes what is offered.
+    state: Mutex<State>,
+}
+
+struct State {
+    config: Arc<Config>,
+    authenticator: Authenticator,
+    /// Keeps the authenticator's keys fresh.
+    _refreshing: AbortOnDropHandle<()>,
+    files: Vec<Deployed>,
+    runtime: BTreeMap<Arc<str>, Runtime>,
+    pending: Vec<Pending>,
+}
+
+/// A route that came at runtime.
+#[derive(Clone)]
+struct Runtime {
+    revision: Revision,
+    standing: Standing,
+    /// Or why it is not offered.
+    deployed: Result<Deployed, String>,
+}
+
+/// Why there is no site.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Routes that cannot be offered, one a line.
+    #[error("{0}")]
+    Routes(String),
+    /// Authentication cannot be had as configured.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<crate::route::table::TableFault> for SiteError {
+    fn from(fault: crate::route::table::TableFault) -> Self {
+        Self::Routes(fault.to_string())
+    }
+}
+
+impl Site {
+    /// Loads all routes. Those of the file must be right; one that came at runtime and is not any more is set aside.
+    ///
+    /// # Errors
+    /// [`SiteError`]
+    pub async fn open(options: Options, config: Config) -> Result<Self, SiteError> {
+        let Offered { deployed: files, pending } = load::all(&options, &config.routes, &[], true).await?;
+        let authenticator = Authenticator::new(config.auth.clone(), Arc::clone(&options.clock), &options.metrics)?;
+        let mut runtime = BTreeMap::new();
+        let names: Vec<Arc<str>> = config.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        for (revision, standing) in options.registry.routes().await? {
+            let deployed = match names.contains(&revision.name) {
+                true => Err("the configuration file has a route of this name".into()),
+                false => load::runtime(&options, &config, &revision, None).await,
+            };
+            let route =
+                Runtime { deployed: deployed.map(|deployed| standing_as(deployed, standing)), revision, standing };
+            let name = Arc::clone(&route.revision.name);
+            runtime.insert(Arc::clone(&name), route);
+            let fault = endpoints(&config, &offered(&files, &runtime)).err();
+            if let (Some(fault), Some(route)) = (fault, runtime.get_mut(&name)) {
+                route.deployed = Err(fault.to_string());
+            }
+            if let Some(Err(why)) = runtime.get(&name).map(|route| &route.deployed) {
+                tracing::error!(route = %name, "the route is set aside: {why}");
+            }
+        }
+        let endpoints = endpoints(&config, &offered(&files, &runtime))?;
+        let surface = Surface::new(surroundings(&options, &config), authenticator.clone(), endpoints);
+        let refreshing = AbortOnDropHandle::new(tokio::spawn(authenticator.clone().refresh()));
+        let config = Arc::new(config);
+        let state = State { config, authenticator, _refreshing: refreshing, files, runtime, pending };
+        let site = Self(Arc::new(Inner { options, stage: Stage::new(surface), state: Mutex::new(state) }));
+        site.state().await.open_lanes(&site.0.options.runner);
+        Ok(site)
+    }
+
+    /// Where requests find what is offered.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.0.stage.clone()
+    }
+
+    async fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().await
+    }
+
+    /// The version of each offered route that takes over its stored tasks.
+    pub async fn heirs(&self) -> Vec<Arc<LoadedRoute>> {
+        let state = self.state().await;
+        offered(&state.files, &state.runtime).iter().filter_map(Deployed::main).map(Arc::clone).collect()
+    }
+
+    /// Makes ready, in the background, what first tasks would otherwise wait for.
+    pub async fn prepare(&self) {
+        for loaded in self.heirs().await {
+            if let Some(Ok(guests)) = loaded.guests() {
+                guests.executor.prepare();
+            }
+        }
+    }
+
+    /// Applies a configuration to requests from now on. What needs a new start is named in the log.
+    ///
+    /// # Errors
+    /// Why the present one stays.
+    pub async fn reload(&self, config: Config) -> Result<(), SiteError> {
+        let mut state = self.state().await;
+        let Inner { options, .. } = &*self.0;
+        let Offered { deployed: files, pending } = load::all(options, &config.routes, &state.files, false).await?;
+        let mut runtime = BTreeMap::new();
+        for (name, before) in &state.runtime {
+            if config.routes.iter().any(|route| route.name == *name) {
+                let words = format!("the route {name} came at runtime: remove it there before it comes from the file");
+                return Err(SiteError::Routes(words));
+            }
+            let deployed = load::runtime(options, &config, &before.revision, before.deployed.as_ref().ok()).await;
+            if let (Err(why), Ok(_)) = (&deployed, &before.deployed) {
+                return Err(SiteError::Routes(format!(
+                    "the route {name}, which came at runtime, would be lost: {why}"
+                )));
+            }
+            let deployed = deployed.map(|deployed| standing_as(deployed, before.standing));
+            runtime.insert(Arc::clone(name), Runtime { deployed, ..before.clone() });
+        }
+        // Before anything changes.
+        drop(endpoints(&config, &offered(&files, &runtime))?);
+        if config.auth != state.config.auth {
+            let new = Authenticator::new(config.auth.clone(), Arc::clone(&options.clock), &options.metrics)?;
+            state._refreshing = AbortOnDropHandle::new(tokio::spawn(new.clone().refresh()));
+            state.authenticator = new;
+        }
+        options.registry_ready(&config).await?;
+        warn_of_starts(&state.config, &config);
+        let gone: Vec<Arc<str>> = state.names().filter(|name| !has_name(&files, &runtime, name)).collect();
+        (state.files, state.runtime, state.config) = (files, runtime, Arc::new(config));
+        state.pending.extend(pending);
+        self.show(&state)?;
+        gone.iter().for_each(|name| options.runner.close(name));
+        options.plugins.limit(limits(&state.config));
+        drop(state);
+        self.prepare().await;
+        self.forget_unused().await;
+        Ok(())
+    }
+
+    /// Puts what the state says before clients.
+    fn show(&self, state: &State) -> Result<(), SiteError> {
+        let Inner { options, stage, .. } = &*self.0;
+        let endpoints = endpoints(&state.config, &offered(&state.files, &state.runtime))?;
+        state.open_lanes(&options.runner);
+        stage.swap(Surface::new(surroundings(options, &state.config), state.authenticator.clone(), endpoints));
+        Ok(())
+    }
+
+    /// Lets go of components that no route runs.
+    async fn forget_unused(&self) {
+        let state = self.state().await;
+        let offered = offered(&state.files, &state.runtime);
+        let used: Vec<&Arc<str>> = offered
+            .iter()
+            .flat_map(Deployed::versions)
+            .filter_map(|loaded| loaded.guests()?.ok().map(|guests| &guests.digest))
+            .collect();
+        self.0.options.loader.keep(&|digest| used.iter().any(|used| ***used == *digest));
+    }
+}
+
+impl Options {
+    /// Brings in the initial values of shared variables that do not exist yet.
+    async fn registry_ready(&self, config: &Config) -> Result<(), StoreError> {
+        self.runner.init_variables(config.state.clone()).await
+    }
+}
+
+impl State {
+    fn names(&self) -> impl Iterator<Item = Arc<str>> {
+        let files = self.files.iter().filter_map(Deployed::main).map(|loaded| Arc::clone(&loaded.route.name));
+        files.chain(self.runtime.keys().map(Arc::clone))
+    }
+
+    fn open_lanes(&self, runner: &Runner) {
+        for loaded in self.files.iter().filter_map(Deployed::main) {
+            runner.open(&loaded.route, false);
+        }
+        for route in self.runtime.values() {
+            if let Some(loaded) = route.deployed.as_ref().ok().and_then(Deployed::main) {
+                runner.open(&loaded.route, route.standing == Standing::Paused);
+            }
+        }
+    }
+}
+
+/// Everything that is offered.
+fn offered(files: &[Deployed], runtime: &BTreeMap<Arc<str>, Runtime>) -> Vec<Deployed> {
+    let runtime = runtime.values().filter_map(|route| route.deployed.as_ref().ok());
+    files.iter().chain(runtime).cloned().collect()
+}
+
+fn has_name(files: &[Deployed], runtime: &BTreeMap<Arc<str>, Runtime>, name: &str) -> bool {
+    runtime.contains_key(name) || files.iter().filter_map(Deployed::main).any(|loaded| *loaded.route.name == *name)
+}
+
+fn standing_as(deployed: Deployed, standing: Standing) -> Deployed {
+    deployed.opened(standing != Standing::Draining)
+}
+
+fn surroundings(options: &Options, config: &Config) -> Surroundings {
+    let server = &config.server;
+    Surroundings {
+        public_url: server.public_url.clone(),
+        tls: server.tls.is_some(),
+        body_limit: server.body_limit,
+        cors: server.cors.clone(),
+        rate_limit: server.rate_limit,
+        admin: config.admin.clone(),
+        callbacks: options.callbacks.clone(),
+        metrics: Arc::clone(&options.metrics),
+    }
+}
+
+/// What may be uploaded.
+#[must_use]
+pub fn limits(config: &Config) -> plugins::Limits {
+    plugins::Limits { max_size: config.plugins.max_size, keys: config.plugins.keys.clone() }
+}
+
+/// Says which changes have no effect before the next start.
+fn warn_of_starts(before: &Config, after: &Config) {
+    let (old, new) = (&before.server, &after.server);
+    let changes = [
+        ("server.listen", old.listen != new.listen),
+        ("server.tls", old.tls != new.tls),
+        ("server.connections", old.connections != new.connections),
+        ("server.cors", old.cors != new.cors),
+        ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),
+        ("store", before.store != after.store),
+        ("node", before.node != after.node),
+        ("callbacks", before.callbacks != after.callbacks),
+    ];
+    for (key, _) in changes.iter().filter(|(_, has_changed)| *has_changed) {
+        tracing::warn!("{key} has changed, which takes effect at the next start");
+    }
+}
+
+impl From<SiteError> for RouteFault {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Store(error) => Self::Store(error),
+            other => Self::Conflict(other.to_string()),
+        }
+    }
+}

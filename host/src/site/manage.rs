@@ -1,0 +1,239 @@
+//! Owns changes of routes at runtime: written, paused, drained, rolled back and removed, durably, and shown at once.
+//! Must not know how a client asks for them.
+
+use super::{Inner, Runtime, Site, SiteError, State, endpoints, load, offered, standing_as};
+use crate::api::manage::{Origin, RouteFault, RouteView, Routes, Written};
+use crate::config::Format;
+use crate::route::{PluginChoice, Source};
+use crate::runner::Deployed;
+use crate::store::registry::{Plugin, Revision, Standing};
+use crate::value::Json;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+impl Routes for Site {
+    fn list(&self) -> BoxFuture<'_, Vec<RouteView>> {
+        Box::pin(async move { self.state().await.views() })
+    }
+
+    fn put(&self, route: Written) -> BoxFuture<'_, Result<(RouteView, bool), RouteFault>> {
+        Box::pin(async move { self.put_route(route).await })
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RouteFault>> {
+        Box::pin(async move {
+            let mut state = self.state().await;
+            state.of_runtime(name)?;
+            self.0.options.registry.remove_route(name).await?;
+            state.runtime.remove(name);
+            self.show(&state)?;
+            self.0.options.runner.close(name);
+            drop(state);
+            self.forget_unused().await;
+            Ok(())
+        })
+    }
+
+    fn set_standing<'a>(&'a self, name: &'a str, standing: Standing) -> BoxFuture<'a, Result<RouteView, RouteFault>> {
+        Box::pin(async move {
+            let mut state = self.state().await;
+            let mut route = state.of_runtime(name)?.clone();
+            self.0.options.registry.set_standing(name, standing).await?;
+            route.standing = standing;
+            route.deployed = route.deployed.map(|deployed| standing_as(deployed, standing));
+            state.runtime.insert(Arc::clone(&route.revision.name), route.clone());
+            self.show(&state)?;
+            Ok(route.view())
+        })
+    }
+
+    fn revisions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Revision>, RouteFault>> {
+        Box::pin(async move {
+            self.state().await.of_runtime(name)?;
+            Ok(self.0.options.registry.revisions(name).await?)
+        })
+    }
+
+    fn users<'a>(&'a self, plugin: &'a Plugin) -> BoxFuture<'a, Vec<Arc<str>>> {
+        Box::pin(async move { self.state().await.users(plugin) })
+    }
+
+    fn plugin_changed<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move { self.follow_latest(name).await })
+    }
+}
+
+impl Site {
+    async fn put_route(&self, written: Written) -> Result<(RouteView, bool), RouteFault> {
+        let mut state = self.state().await;
+        let Inner { options, .. } = &*self.0;
+        let Written { name, text, is_yaml, definition, by } = written;
+        let format = if is_yaml { Format::Yaml } else { Format::Json };
+        let route = state
+            .config
+            .route(&name, &text, format)
+            .map_err(|faults| RouteFault::Faults(faults.iter().map(ToString::to_string).collect()))?;
+        if state.config.routes.iter().any(|of_file| *of_file.name == *name) {
+            let words = format!("the configuration file has a route {name}; change it there");
+            return Err(RouteFault::Conflict(words));
+        }
+        let before = state.runtime.get(&*name);
+        let standing = before.map_or(Standing::Active, |route| route.standing);
+        let is_new = before.is_none();
+        let mut revision = Revision {
+            name: Arc::clone(&route.name),
+            revision: 0,
+            definition: definition.as_str().into(),
+            created: options.clock.now(),
+            by,
+        };
+        let old = before.and_then(|route| route.deployed.as_ref().ok());
+        let deployed = load::runtime(options, &state.config, &revision, old).await;
+        let deployed = deployed.map_err(|why| RouteFault::Faults(vec![why]))?;
+        let deployed = Ok(standing_as(deployed, standing));
+        let mut runtime = state.runtime.clone();
+        runtime.insert(
+            Arc::clone(&route.name),
+            Runtime { revision: revision.clone(), standing, deployed: deployed.clone() },
+        );
+        endpoints(&state.config, &offered(&state.files, &runtime)).map_err(SiteError::from)?;
+        revision.revision = options.registry.put_route(revision.clone(), standing).await?;
+        let route = Runtime { revision, standing, deployed };
+        let view = route.view();
+        state.runtime.insert(Arc::clone(&route.revision.name), route);
+        self.show(&state)?;
+        drop(state);
+        self.prepare().await;
+        self.forget_unused().await;
+        Ok((view, is_new))
+    }
+
+    /// Has routes that run the latest version of a plugin run the one that is the latest now.
+    async fn follow_latest(&self, name: &str) {
+        let mut state = self.state().await;
+        let follows = |deployed: &Deployed| {
+            let choice = deployed.main().and_then(|loaded| match &loaded.route.component {
+                Source::Plugin(choice) => Some(choice.clone()),
+                Source::File(_) => None,
+            });
+            choice.is_some_and(|PluginChoice { name: plugin, versions }| {
+                *plugin == *name && versions.iter().any(|(version, _)| version.is_none())
+            })
+        };
+        let Inner { options, .. } = &*self.0;
+        let config = Arc::clone(&state.config);
+        let mut changed = state.runtime.clone();
+        for route in changed.values_mut() {
+            // One that was set aside for want of the plugin may be whole again.
+            let is_due = route.deployed.as_ref().map_or(true, follows);
+            if is_due {
+                match load::runtime(options, &config, &route.revision, route.deployed.as_ref().ok()).await {
+                    Ok(deployed) => route.deployed = Ok(standing_as(deployed, route.standing)),
+                    Err(why) => {
+                        tracing::error!(route = %route.revision.name, "the newest version cannot be run: {why}")
+                    }
+                }
+            }
+        }
+        let mut files = state.files.clone();
+        for deployed in files.iter_mut().filter(|deployed| follows(deployed)) {
+            let Some(route) = deployed.main().map(|loaded| Arc::clone(&loaded.route)) else { continue };
+            match load::versions(options, &route, Some(deployed)).await {
+                Ok(newest) => *deployed = newest,
+                Err(why) => tracing::error!(route = %route.name, "the newest version cannot be run: {why}"),
+            }
+        }
+        if let Err(fault) = endpoints(&config, &offered(&files, &changed)) {
+            return tracing::error!("the newest version of {name} cannot be offered: {fault}");
+        }
+        (state.files, state.runtime) = (files, changed);
+        if let Err(fault) = self.show(&state) {
+            tracing::error!("the routes cannot be shown: {fault}");
+        }
+        drop(state);
+        self.prepare().await;
+        self.forget_unused().await;
+    }
+}
+
+impl State {
+    fn of_runtime(&self, name: &str) -> Result<&Runtime, RouteFault> {
+        if self.config.routes.iter().any(|route| *route.name == *name) {
+            let words = format!("the route {name} comes from the configuration file; change it there");
+            return Err(RouteFault::Conflict(words));
+        }
+        self.runtime.get(name).ok_or(RouteFault::Unknown)
+    }
+
+    fn views(&self) -> Vec<RouteView> {
+        let of_file = |deployed: &Deployed| {
+            let mut view = view_of(deployed, Origin::File)?;
+            view.state = state_of(Some(deployed), Standing::Active);
+            Some(view)
+        };
+        let mut views: Vec<RouteView> = self.files.iter().filter_map(of_file).collect();
+        views.extend(self.runtime.values().map(Runtime::view));
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        views
+    }
+
+    /// The routes that run this version.
+    fn users(&self, plugin: &Plugin) -> Vec<Arc<str>> {
+        let uses = |deployed: &&Deployed| {
+            let is_of = deployed.main().is_some_and(|loaded| match &loaded.route.component {
+                Source::Plugin(choice) => choice.name == plugin.name,
+                Source::File(_) => false,
+            });
+            let runs = |loaded: &Arc<crate::runner::LoadedRoute>| {
+                loaded.guests().and_then(Result::ok).is_some_and(|guests| guests.digest == plugin.digest)
+            };
+            is_of && deployed.versions().any(runs)
+        };
+        let offered = offered(&self.files, &self.runtime);
+        let users = offered.iter().filter(uses).filter_map(Deployed::main);
+        users.map(|loaded| Arc::clone(&loaded.route.name)).collect()
+    }
+}
+
+impl Runtime {
+    fn view(&self) -> RouteView {
+        let Self { revision, standing, deployed } = self;
+        let view = deployed.as_ref().ok().and_then(|deployed| view_of(deployed, Origin::Api));
+        let mut view = view.unwrap_or_else(|| RouteView {
+            name: Arc::clone(&revision.name),
+            fault: deployed.as_ref().err().cloned(),
+            ..RouteView::default()
+        });
+        view.state = state_of(deployed.as_ref().ok(), *standing);
+        view.revision = Some(revision.revision);
+        view.changed_time = Some(revision.created);
+        view.changed_by.clone_from(&revision.by);
+        view.definition = Json::parse(revision.definition.to_string()).ok();
+        view
+    }
+}
+
+fn view_of(deployed: &Deployed, origin: Origin) -> Option<RouteView> {
+    let route = &deployed.main()?.route;
+    let guests = |loaded: &Arc<crate::runner::LoadedRoute>| {
+        loaded.guests().and_then(Result::ok).map(|guests| format!("sha256:{}", guests.digest))
+    };
+    Some(RouteView {
+        name: Arc::clone(&route.name),
+        method: Some(route.method.clone()),
+        path: Some(route.path.clone()),
+        origin,
+        component: Some(route.component.to_string()),
+        digests: deployed.versions().filter_map(guests).collect(),
+        ..RouteView::default()
+    })
+}
+
+fn state_of(deployed: Option<&Deployed>, standing: Standing) -> &'static str {
+    let Some(deployed) = deployed else { return "Faulty" };
+    match deployed.main().map(|loaded| loaded.guests()) {
+        Some(None) => "Compiling",
+        Some(Some(Err(_))) | None => "Faulty",
+        Some(Some(Ok(_))) => standing.name(),
+    }
+}

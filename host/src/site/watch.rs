@@ -1,0 +1,109 @@
+//! Owns noticing that the configuration's file, or a component that it names, has changed.
+//! Must not know what becomes of a change.
+
+use super::Site;
+use crate::config::Config;
+use crate::route::{IdRule, Source};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the files are looked at. A change counts once it has stood as long.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// What tells a changed file from the same one; `None`: it is not there.
+type Stamp = Option<(u64, u64, i64, i64)>;
+
+impl Site {
+    /// Applies changes of the file until it is dropped; SIGHUP has it looked at whether it has changed or not.
+    /// Before that, what was left to be compiled at the start is.
+    pub async fn run(self) {
+        let compiling = self.clone();
+        tokio::join!(compiling.compile_pending(), self.watch());
+    }
+
+    async fn watch(&self) {
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        let path = self.0.options.path.clone();
+        let mut applied = stamps(&self.files().await).await;
+        let mut seen = applied.clone();
+        loop {
+            let asked = tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => false,
+                () = hung_up(&mut hangup) => true,
+            };
+            let now = stamps(&self.files().await).await;
+            let is_settled = now == seen;
+            seen.clone_from(&now);
+            if asked || (now != applied && is_settled) {
+                applied = now;
+                self.apply(&path).await;
+                // The files may be others now.
+                applied = merged(&applied, stamps(&self.files().await).await);
+                seen.clone_from(&applied);
+            }
+        }
+    }
+
+    async fn apply(&self, path: &Path) {
+        let file = path.to_owned();
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&file)).await;
+        let applied = match loaded {
+            Ok(Ok(config)) => self.reload(config).await.map_err(|error| error.to_string()),
+            Ok(Err(faults)) => Err(faults.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match applied {
+            Ok(()) => tracing::info!("{} has been applied", path.display()),
+            Err(why) => {
+                tracing::error!("{} has changed and cannot be applied, the old one stays: {why}", path.display())
+            }
+        }
+    }
+
+    /// The files that decide what is offered.
+    async fn files(&self) -> Vec<PathBuf> {
+        let state = self.state().await;
+        let mut files = vec![self.0.options.path.clone()];
+        for route in &state.config.routes {
+            if let Source::File(path) = &route.component {
+                files.push(path.clone());
+            }
+            if let IdRule::Component(path) = &route.id {
+                files.push(path.clone());
+            }
+        }
+        files.sort();
+        files.dedup();
+        files
+    }
+}
+
+async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn stamps(files: &[PathBuf]) -> Vec<(PathBuf, Stamp)> {
+    let files = files.to_vec();
+    let looking = tokio::task::spawn_blocking(move || {
+        let stamp = |facts: Metadata| (facts.ino(), facts.size(), facts.mtime(), facts.mtime_nsec());
+        files.into_iter().map(|file| (file.clone(), std::fs::metadata(file).ok().map(stamp))).collect()
+    });
+    looking.await.unwrap_or_default()
+}
+
+/// The stamps that were applied, and those of files that nobody looked at before.
+fn merged(applied: &[(PathBuf, Stamp)], now: Vec<(PathBuf, Stamp)>) -> Vec<(PathBuf, Stamp)> {
+    let before = |file: &PathBuf| applied.iter().find(|(known, _)| known == file).map(|(_, stamp)| *stamp);
+    now.into_iter()
+        .map(|(file, stamp)| {
+            let stamp = before(&file).unwrap_or(stamp);
+            (file, stamp)
+        })
+        .collect()
+}
