@@ -1,6 +1,6 @@
 //! Bad input: each kind has a clear message and does no harm.
 
-use crate::support::{Server, assembled, component, module_with, sandpool, with_core_module};
+use crate::support::{Server, assembled, compile_bomb, component, sandpool};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
@@ -50,19 +50,7 @@ fn files_that_are_no_route_component_are_named_with_what_they_are() {
 #[test]
 fn a_component_that_compiles_for_ever_is_given_up_without_harm() {
     let folder = tempfile::tempdir().expect("a folder");
-    // One function with 10,000 locals that are all alive in 10,000 blocks: some 10 s and 2.3 GB in an unlimited compiler.
-    let locals = "i64 ".repeat(10_000);
-    let blocks: String = (0..10_000)
-        .map(|n| {
-            format!(
-                "(block (br_if 0 (i64.eqz (local.get {n}))) (local.set {n} (i64.add (local.get {n}) (local.get {}))))",
-                (n * 7) % 10_000
-            )
-        })
-        .collect();
-    let bomb =
-        module_with(&format!("(func (export \"run\") (param i32) (result i32) (local {locals}) {blocks} unreachable)"));
-    let bomb = with_core_module(folder.path(), "bomb.wasm", &bomb);
+    let bomb = compile_bomb(folder.path());
     let said = with_component(folder.path(), &bomb);
     assert!(said.contains("bomb.wasm") && said.contains("to compile"), "{said}");
     // The same by types: a tree that doubles thirty times is refused by the validator.

@@ -30,6 +30,23 @@ pub fn assembled(name: &str, folder: &Path) -> String {
     file.display().to_string()
 }
 
+/// A valid component of 166 KiB: one function with 10,000 locals that are all alive in 10,000 blocks, which takes an
+/// unlimited compiler some 10 s and 2.3 GB.
+pub fn compile_bomb(folder: &Path) -> String {
+    let locals = "i64 ".repeat(10_000);
+    let blocks: String = (0..10_000)
+        .map(|n| {
+            format!(
+                "(block (br_if 0 (i64.eqz (local.get {n}))) (local.set {n} (i64.add (local.get {n}) (local.get {}))))",
+                (n * 7) % 10_000
+            )
+        })
+        .collect();
+    let bomb =
+        module_with(&format!("(func (export \"run\") (param i32) (result i32) (local {locals}) {blocks} unreachable)"));
+    with_core_module(folder, "bomb.wasm", &bomb)
+}
+
 /// The component of `start-loop.wat` with another core module in place of its own.
 pub fn with_core_module(folder: &Path, name: &str, module: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/rust/misbehaving/wat/start-loop.wat");
@@ -402,7 +419,7 @@ fn read_welcome(child: &mut Child) -> Vec<String> {
     });
     let mut welcome = Vec::new();
     while let Ok(line) = arrived.recv_timeout(PATIENCE) {
-        let last = line.contains("Prefer: wait");
+        let last = line.contains("Prefer: wait") || line.contains("sandpool deploy");
         welcome.push(line);
         if last {
             break;

@@ -52,7 +52,8 @@ const RUNTIME_FREE: [&str; 12] = [
     "config",
 ];
 /// Files that start tasks on the runtime; each names and joins what it starts.
-const SPAWNERS: [&str; 7] = [
+const SPAWNERS: [&str; 8] = [
+    "site.rs",
     "runner/submit.rs",
     "runner/recover.rs",
     "wasm/engine.rs",

@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::api::manage::Managed;
 use crate::callback::{self, Callbacks};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, OpenApi};
+use crate::config::{self, Config, OpenApi};
 use crate::events::{self, Hub};
 use crate::metrics::Metrics;
 use crate::plugins::{self, Plugins};
@@ -139,7 +139,8 @@ fn cache() -> Result<Cache, AppError> {
 }
 
 impl App {
-    /// Builds the server of a configuration that stands in this file: the port first, since it is the likeliest to be taken, then engine, components, store, tasks.
+    /// Builds the server of a configuration that stands in this file: the port first, since it is the likeliest to be
+    /// taken, then engine, store, components, tasks.
     ///
     /// # Errors
     /// [`AppError`] with the first thing that cannot be had; nothing is left behind.
@@ -167,16 +168,7 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let hub = Hub::new(events::Options { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
-        let callbacks = Callbacks::new(callback::Options {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            guard: Arc::new(config.callbacks.guard.clone()),
-            keys: config.callbacks.keys.clone(),
-            schedule: config.callbacks.schedule.clone(),
-            timeout: config.callbacks.timeout,
-            metrics: Arc::clone(&metrics),
-        });
-        let callbacks = callbacks.map_err(AppError::Callbacks)?;
+        let callbacks = callbacks(&config.callbacks, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics))?;
         let options = plugins::Options {
             registry: Arc::clone(&registry),
             loader: Arc::clone(&loader),
@@ -299,6 +291,24 @@ impl App {
     }
 }
 
+fn callbacks(
+    config: &config::Callbacks,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Callbacks, AppError> {
+    let callbacks = Callbacks::new(callback::Options {
+        store,
+        clock,
+        guard: Arc::new(config.guard.clone()),
+        keys: config.keys.clone(),
+        schedule: config.schedule.clone(),
+        timeout: config.timeout,
+        metrics,
+    });
+    callbacks.map_err(AppError::Callbacks)
+}
+
 /// The server with its limits on what clients may send before they are known. HTTP/1.1 only: waiting for the preface of
 /// HTTP/2 has no time limit.
 fn limited<A>(mut server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
@@ -351,6 +361,9 @@ pub fn welcome(base: &str, routes: &[Arc<Route>], task_routes: &[TaskRoute], ope
         lines.push("Try:".into());
         lines.push(format!("  curl -X {} {base}{}", route.method, route.path));
         lines.push(format!("  curl -X {} {base}{} -H 'Prefer: wait=10'", route.method, route.path));
+    } else {
+        lines.push("Try:".into());
+        lines.push(format!("  sandpool deploy COMPONENT --route 'PUT /hello' --server {base}"));
     }
     lines.join("\n")
 }

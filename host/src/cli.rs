@@ -2,6 +2,8 @@
 //! Must not do any work itself.
 
 mod check;
+mod client;
+mod deploy;
 mod hash;
 mod inspect;
 mod openapi;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
     name = "sandpool",
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 ok, 1 failed task, 2 usage or configuration."
+    after_help = "Exit codes: 0 ok, 1 failed task, 2 usage or configuration, 3 cannot reach the server."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -38,6 +40,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Shows what a component imports and exports, its world, digest and size
     Inspect(inspect::Arguments),
+    /// Uploads a component to a running server, and puts a route on it
+    Deploy(Box<deploy::Arguments>),
     /// Makes what a configuration stores of a password or an API key, which is read from standard input
     Hash(hash::Arguments),
     /// Prints the OpenAPI document of a configuration
@@ -56,14 +60,25 @@ enum Ending {
     Ok = 0,
     FailedTask = 1,
     Usage = 2,
+    Unreachable = 3,
 }
 
 /// Why a command could not do its work: the text for standard error.
-struct Refusal(String);
+struct Refusal {
+    words: String,
+    ending: Ending,
+}
 
 impl<E: std::fmt::Display> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        Self { words: error.to_string(), ending: Ending::Usage }
+    }
+}
+
+impl Refusal {
+    /// A server that should answer does not.
+    fn unreachable(words: String) -> Self {
+        Self { words, ending: Ending::Unreachable }
     }
 }
 
@@ -87,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Deploy(arguments) => deploy::deploy(&arguments),
         Command::Hash(arguments) => hash::hash(&arguments),
         Command::Openapi(arguments) => openapi::openapi(&arguments),
         Command::CompileWorker { .. } => Ok(Ending::Ok),
@@ -94,9 +110,9 @@ pub fn main() -> ExitCode {
     telemetry.stop();
     match ended {
         Ok(ending) => ExitCode::from(ending as u8),
-        Err(Refusal(why)) => {
-            say_error(&why);
-            ExitCode::from(Ending::Usage as u8)
+        Err(Refusal { words, ending }) => {
+            say_error(&words);
+            ExitCode::from(ending as u8)
         }
     }
 }

@@ -79,10 +79,29 @@ pub struct Config {
     pub callbacks: Callbacks,
     /// What may be uploaded.
     pub plugins: Plugins,
-    /// What the file says, variables expanded: routes that come later are checked beside it.
+    /// What routes that come later are checked beside.
+    origin: Origins,
+}
+
+/// Where a configuration came from. All of the same configurations are alike here, and nothing shows: it holds secrets.
+#[derive(Clone)]
+struct Origins {
+    /// What the file says, variables expanded.
     tree: Arc<Node>,
     /// The folder at which relative paths begin.
     base: PathBuf,
+}
+
+impl PartialEq for Origins {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Origins {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.base.display())
+    }
 }
 
 /// `plugins:`
@@ -237,7 +256,8 @@ impl Config {
         let config = root.and_then(|mut root| {
             env::expand(&mut root, variable, &sink);
             let raw = raw::config(&root, &sink)?;
-            Some(Self { tree: Arc::new(root), ..validate::config(raw, base, &sink, variable, false) })
+            let origin = Origins { tree: Arc::new(root), base: base.into() };
+            Some(Self { origin, ..validate::config(raw, base, &sink, variable, false) })
         });
         sink.finish(config)
     }
@@ -267,14 +287,14 @@ impl Config {
                     return None;
                 }
             }
-            let mut root = (*self.tree).clone();
+            let mut root = (*self.origin.tree).clone();
             if let Value::Map(entries) = &mut root.value {
                 entries.retain(|entry| entry.key != "routes");
                 let routes = Node { place, value: Value::List(vec![route]) };
                 entries.push(Entry { key: "routes".into(), place, node: routes });
             }
             let raw = raw::config(&root, &sink)?;
-            validate::config(raw, &self.base, &sink, &|_| None, true).routes.pop()
+            validate::config(raw, &self.origin.base, &sink, &|_| None, true).routes.pop()
         });
         sink.finish(route)
     }

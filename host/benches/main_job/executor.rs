@@ -4,7 +4,7 @@ use crate::sample::{component, spread};
 use futures_util::future::BoxFuture;
 use sandpool::executor::{Call, Cancel, EventSink, Executor, VariableError, Variables, Versioned};
 use sandpool::ids::IdScheme;
-use sandpool::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants};
+use sandpool::route::{IdRule, OnLostHost, PoolSize, Retry, Route, Source, StateGrants};
 use sandpool::task::ending::{Outcome, StopReason};
 use sandpool::task::log::Level;
 use sandpool::task::progress::Step;
@@ -48,7 +48,7 @@ fn route(name: &str) -> Arc<Route> {
         name: name.into(),
         method: "PUT".into(),
         path: "/bench".into(),
-        component: component(name),
+        component: Source::File(component(name)),
         arguments: Json::object([]),
         variables: Json::object([]),
         state: StateGrants::default(),
@@ -76,7 +76,11 @@ fn route(name: &str) -> Arc<Route> {
 fn guests(engine: &Arc<WasmEngine>, route: &Route) -> GuestPool {
     let folder = std::env::temp_dir().join(format!("sandpool-bench-{}", std::process::id()));
     let cache = Cache::open(&folder, Compiler::InProcess).expect("a cache");
-    let guests = Loader::new(engine, &cache).route(route).expect("a component");
+    let loader = Loader::new(Arc::clone(engine), cache);
+    let file = if let Source::File(file) = &route.component { Some(file) } else { None };
+    let binary = loader.read(file.expect("a file")).expect("a component");
+    let program = loader.program(&binary).expect("it compiles");
+    let guests = loader.route(route, &program).expect("a route");
     drop(std::fs::remove_dir_all(folder));
     guests
 }

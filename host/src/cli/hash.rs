@@ -33,7 +33,7 @@ pub fn hash(arguments: &Arguments) -> Result<Ending, Refusal> {
     match arguments.what {
         What::Password => {
             let password = read("Password: ", MAX_PASSWORD)?;
-            say(PasswordHash::of(password.as_bytes()).map_err(Refusal)?.show());
+            say(PasswordHash::of(password.as_bytes()).map_err(Refusal::from)?.show());
         }
         What::Key { generate: false } => {
             let key = read("API key: ", MAX_CREDENTIAL)?;
@@ -56,13 +56,13 @@ fn read(prompt: &str, longest: usize) -> Result<String, Refusal> {
     let silence = stdin.is_terminal().then(|| Silence::new(&stdin, prompt));
     let mut line = String::new();
     let limit = u64::try_from(longest).unwrap_or(u64::MAX).saturating_add(2);
-    stdin.lock().take(limit).read_line(&mut line).map_err(|error| Refusal(format!("cannot read it: {error}")))?;
+    stdin.lock().take(limit).read_line(&mut line).map_err(|error| Refusal::from(format!("cannot read it: {error}")))?;
     drop(silence);
     let secret = line.strip_suffix('\n').unwrap_or(&line);
     let secret = secret.strip_suffix('\r').unwrap_or(secret);
     match secret.len() {
-        0 => Err(Refusal("there is nothing on standard input; type it, or pipe it in".into())),
-        length if length > longest => Err(Refusal(format!("it is longer than {longest} bytes"))),
+        0 => Err(Refusal::from("there is nothing on standard input; type it, or pipe it in")),
+        length if length > longest => Err(Refusal::from(format!("it is longer than {longest} bytes"))),
         _ => Ok(secret.to_owned()),
     }
 }

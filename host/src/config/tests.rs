@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::IdScheme;
 use crate::route::task_route::{IdPlace, Operation};
-use crate::route::{IdRule, OnLostHost, PoolSize, Retry, StateGrants};
+use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Source, StateGrants};
 use crate::task::access::{Allowed, Permission};
 use proptest::prelude::*;
 
@@ -91,7 +91,7 @@ fn every_key_is_read() {
         name: "orders".into(),
         method: "PUT".into(),
         path: "/orders/{id}".into(),
-        component: folder.path().join("components/sleep.wasm"),
+        component: Source::File(folder.path().join("components/sleep.wasm")),
         arguments: json(exact),
         variables: json(r#"{"uMessage":"coming from using","uSleepTime":5}"#),
         state: StateGrants { read: vec!["data".into()], write: vec!["counter".into()] },
@@ -261,8 +261,8 @@ pub const ROUTE: &str = "routes: [{method: put, path: /a, component: ids.wasm}]\
 #[test]
 fn faults_of_sections() {
     let cases = [
-        ("", "a:1:1: expected at least one route under `routes`, found none"),
-        ("routes: []", "a:1:9: expected at least one route under `routes`, found none"),
+        ("", "a:1:1: expected routes under `routes`, found none; `routes: []` if all of them come at runtime"),
+        ("routes: {}", "a:1:9: routes: expected a list, found a map"),
         ("routes: 5", "a:1:9: routes: expected a list, found the number 5"),
         ("routes: [5]", "a:1:10: expected a map for a route, found the number 5"),
         ("- a", "a:1:1: expected a map for the configuration, found a list"),
@@ -435,7 +435,10 @@ fn a_file_that_cannot_be_read_is_one_fault() {
     assert_eq!(told("long.json"), "/long.json: this file is longer than 4MiB; name a configuration file");
     std::fs::write(folder.path().join("ok.YML"), ROUTE).expect("written");
     let config = Config::load(&folder.path().join("ok.YML")).expect("no faults");
-    assert_eq!(config.routes.first().map(|route| route.component.clone()), Some(folder.path().join("ids.wasm")));
+    assert_eq!(
+        config.routes.first().map(|route| route.component.clone()),
+        Some(Source::File(folder.path().join("ids.wasm")))
+    );
 }
 
 /// Pieces of which syntax is made: texts of them get further into the readers than arbitrary ones.

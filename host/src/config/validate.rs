@@ -20,7 +20,7 @@ use super::raw::{
 };
 use super::reader::At;
 use super::values::{NONE, is_node_name_char};
-use super::{Admin, Config, OpenApi, Plugins, RateLimit, Server, Store, StoreUrl};
+use super::{Admin, Config, OpenApi, Origins, Plugins, RateLimit, Server, Store, StoreUrl};
 use crate::api::openapi::{Info, SchemaNames};
 use crate::codec::Format;
 use crate::guard::Guard;
@@ -106,8 +106,7 @@ pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>, fr
         openapi,
         callbacks,
         plugins: Plugins { max_size: or(raw.plugins.max_size, 64 << 20), keys: pairs(raw.plugins.keys) },
-        tree: Arc::new(Node { place: Place::FILE, value: Value::Null }),
-        base: base.into(),
+        origin: Origins { tree: Arc::new(Node { place: Place::FILE, value: Value::Null }), base: base.into() },
     }
 }
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::auth::{ClaimNames, Jwt, KeyPlace, KeySource, Scheme};
 use crate::ids::IdScheme;
-use crate::route::{IdRule, OnLostHost, PoolSize, Retry, StateGrants, default_name};
+use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Source, StateGrants, default_name};
 use crate::schema::Schema;
 use crate::task::access::{Allowed, Permission};
 use crate::value::Json;
@@ -21,7 +21,7 @@ fn route(method: &str, path: &str) -> RouteDoc {
         name: default_name(method, path).into(),
         method: method.into(),
         path: path.into(),
-        component: "x.wasm".into(),
+        component: Source::File("x.wasm".into()),
         arguments: object(),
         variables: object(),
         state: StateGrants::default(),

@@ -5,9 +5,9 @@
 use super::scripted::{Act, Guests, Scripted};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{IdScheme, TaskId};
-use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, StateGrants};
+use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, Source, StateGrants};
 use crate::runner::live::Live;
-use crate::runner::{Guests, Ids, Inner, LoadedRoute, Options, Recovered, Runner, StopError, SubmitError};
+use crate::runner::{Ids, Inner, LoadedRoute, Options, Recovered, Runner, StopError, SubmitError};
 use crate::store::double::Double;
 use crate::task::state::State;
 use crate::task::{Invocation, Request, Task};
@@ -60,7 +60,7 @@ pub fn route() -> Route {
         name: "r".into(),
         method: "PUT".into(),
         path: "/r".into(),
-        component: "r.wasm".into(),
+        component: Source::File("r.wasm".into()),
         arguments: Json::null(),
         variables: Json::null(),
         state: StateGrants::default(),
@@ -144,7 +144,7 @@ impl World {
             loaded: Arc::new(LoadedRoute::ready(
                 Arc::new(route),
                 ids,
-                Guests { executor, description: None, digest: "".into() },
+                crate::runner::Guests { executor, description: None, digest: "".into() },
             )),
             guests,
         };

@@ -1,0 +1,122 @@
+//! Owns `sandpool deploy`: a component becomes a plugin of a running server, and a route on it.
+//! Must not know how a server keeps either.
+
+use super::client::{Client, Server, bar, block_on};
+use super::{Ending, Refusal, say};
+use crate::route::{default_name, plugin_name};
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::{Body, Method};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// Bytes that are sent at once.
+const PIECE: usize = 64 << 10;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The component's file
+    component: PathBuf,
+    /// The route that runs it: its method and path. Without one the component is uploaded only
+    #[arg(long, value_name = "METHOD PATH", value_parser = route)]
+    route: Option<(String, String)>,
+    /// The plugin's name [default: that of the file]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The plugin's version [default: the beginning of its digest]
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// The route's name [default: made of method and path]
+    #[arg(long, value_name = "NAME")]
+    route_name: Option<String>,
+    /// What else the route has, as in a configuration: '{pool: {max: 4}, timeout: 10m}'
+    #[arg(long, value_name = "YAML", default_value = "{}", value_parser = with)]
+    with: Value,
+    /// The component's signature, for servers with `plugins.keys`: KEY:SIGNATURE, Ed25519 in base64
+    #[arg(long, value_name = "KEY:SIGNATURE")]
+    signature: Option<String>,
+    /// Answers what the server said of the plugin and the route, as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+fn route(text: &str) -> Result<(String, String), String> {
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [method, path] if path.starts_with('/') => Ok((method.to_ascii_uppercase(), path.to_owned())),
+        _ => Err("expected a method and a path, such as 'PUT /orders/{id}'".into()),
+    }
+}
+
+fn with(text: &str) -> Result<Value, String> {
+    let value: Value = serde_yaml::from_str(text).map_err(|error| format!("no YAML: {error}"))?;
+    if value.is_object() { Ok(value) } else { Err("expected a map of a route's keys".into()) }
+}
+
+pub fn deploy(arguments: &Arguments) -> Result<Ending, Refusal> {
+    let bytes = std::fs::read(&arguments.component)
+        .map_err(|error| format!("{}: cannot be read: {error}", arguments.component.display()))?;
+    let name = match &arguments.name {
+        Some(name) => name.clone(),
+        None => arguments.component.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    plugin_name(&name).map_err(|expected| format!("--name: `{name}`: {expected}"))?;
+    let client = arguments.server.client()?;
+    block_on(async {
+        let plugin = upload(&client, arguments, &name, bytes).await?;
+        let said = |field: &str| plugin.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let version = said("Version");
+        if !arguments.json {
+            say(&format!("plugin {name}@{version}  {}", said("Digest")));
+        }
+        let mut answer = Map::from_iter([("Plugin".to_owned(), plugin.clone())]);
+        if let Some((method, path)) = &arguments.route {
+            let route_name = arguments.route_name.clone().unwrap_or_else(|| default_name(method, path));
+            let mut definition = arguments.with.as_object().cloned().unwrap_or_else(Map::new);
+            definition.insert("method".into(), method.clone().into());
+            definition.insert("path".into(), path.clone().into());
+            definition.insert("plugin".into(), format!("{name}@{version}").into());
+            let encoded = percent_encoding::utf8_percent_encode(&route_name, percent_encoding::NON_ALPHANUMERIC);
+            let request = client.request(Method::PUT, &format!("/-/routes/{encoded}")).json(&definition);
+            let route = client.ask(request).await?;
+            if !arguments.json {
+                let word = if route.status == 201 { "new" } else { "replaced" };
+                say(&format!("route  {method} {path}  {route_name}, {word}"));
+            }
+            answer.insert("Route".into(), route.body);
+        }
+        if arguments.json {
+            say(&serde_json::to_string_pretty(&answer)?);
+        }
+        Ok(Ending::Ok)
+    })
+}
+
+async fn upload(client: &Client, arguments: &Arguments, name: &str, bytes: Vec<u8>) -> Result<Value, Refusal> {
+    let total = bytes.len() as u64;
+    let bar = bar(total, "{bar:40} {bytes}/{total_bytes} {msg}", !arguments.json);
+    let shown = bar.clone();
+    let pieces: Vec<Bytes> = bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect();
+    let pieces = stream::iter(pieces.into_iter().map(move |piece| {
+        shown.inc(piece.len() as u64);
+        if shown.position() >= shown.length().unwrap_or_default() {
+            shown.set_message("the server checks and compiles it");
+        }
+        Ok::<_, std::io::Error>(piece)
+    }));
+    let mut request = client
+        .request(Method::PUT, &format!("/-/plugins/{name}"))
+        .header("content-type", "application/wasm")
+        .header("content-length", total)
+        .body(Body::wrap_stream(pieces));
+    if let Some(version) = &arguments.version {
+        request = request.query(&[("version", version)]);
+    }
+    if let Some(signature) = &arguments.signature {
+        request = request.header("plugin-signature", signature);
+    }
+    let answer = client.ask(request).await;
+    bar.finish_and_clear();
+    Ok(answer?.body)
+}
