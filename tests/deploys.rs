@@ -239,7 +239,7 @@ async fn a_faulty_route_says_where_and_changes_nothing() {
         let request = server.request("PUT", "/-/routes/a").header("content-type", "application/yaml").body(text);
         let refused = server.send(422, request).await;
         let errors: Vec<&str> =
-            refused.body["errors"].as_array().expect("errors").iter().filter_map(|e| e["message"].as_str()).collect();
+            refused.body["errors"].as_array().expect("errors").iter().filter_map(|e| e["detail"].as_str()).collect();
         assert!(errors.iter().any(|error| error.contains(words)), "{text}: {errors:?}");
     }
     assert_eq!(server.get(200, "/-/routes").await.body, json!([]));

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -139,12 +139,12 @@ fn cache() -> Result<Cache, AppError> {
 }
 
 impl App {
-    /// Builds the server of a configuration that stands in this file: the port first, since it is the likeliest to be
+    /// Builds the server of a configuration that was read from this file after `since`: the port first, since it is the likeliest to be
     /// taken, then engine, store, components, tasks.
     ///
     /// # Errors
     /// [`AppError`] with the first thing that cannot be had; nothing is left behind.
-    pub async fn build(config: Config, path: &Path) -> Result<Self, AppError> {
+    pub async fn build(config: Config, path: &Path, since: SystemTime) -> Result<Self, AppError> {
         let address = config.server.listen;
         let listener = listen(address).map_err(|error| AppError::Listen { address, error })?;
         let certificate = match &config.server.tls {
@@ -179,6 +179,7 @@ impl App {
         let (grace, connections) = (config.server.shutdown_grace, config.server.connections);
         let options = site::Options {
             path: path.to_owned(),
+            since,
             loader: Arc::clone(&loader),
             registry: Arc::clone(&registry),
             plugins: plugins.clone(),

@@ -23,6 +23,7 @@ use load::Pending;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,6 +31,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub struct Options {
     /// The configuration's file, which is watched.
     pub path: PathBuf,
+    /// Before the configuration was read: a file that has changed since is read again.
+    pub since: SystemTime,
     /// Loads components.
     pub loader: Arc<Loader>,
     /// Keeps the routes that came at runtime.

@@ -36,6 +36,14 @@ pub async fn read_text(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     Ok((text, is_yaml, value))
 }
 
+/// Reads what a client that was refused still sends, within limits.
+pub async fn drain(body: Body) {
+    const MOST: usize = 16 << 20;
+    const LONGEST: Duration = Duration::from_secs(5);
+    let mut body = Limited::new(body, MOST);
+    drop(tokio::time::timeout(LONGEST, async { while let Some(Ok(_)) = body.frame().await {} }).await);
+}
+
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     // Said before it is sent: a client that asked with `Expect: 100-continue` need not send it.
     if body.size_hint().lower() > limit as u64 {

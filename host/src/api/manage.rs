@@ -8,7 +8,7 @@ pub(super) mod routes;
 use super::caller::not_acceptable;
 use super::edge::{Peer, admit_admin};
 use super::problem::{Problem, or_problem};
-use super::{Api, request};
+use super::{Api, body, request};
 use crate::clock::{Clock, Timestamp};
 use crate::codec::{Answer, Format, negotiate};
 use crate::plugins::Plugins;
@@ -192,7 +192,11 @@ pub(super) async fn changing(
             deed.by = manager.name();
             change(manager, parts, body).await
         }
-        Err(problem) => Err(problem),
+        Err(problem) => {
+            // Whoever is still sending must be able to read why it was refused.
+            body::drain(body).await;
+            Err(problem)
+        }
     };
     deed.detail = answer.as_ref().err().map(|problem| shortened(problem.detail()));
     let response = or_problem(answer, &asked);

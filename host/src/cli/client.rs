@@ -125,9 +125,12 @@ impl Client {
 
 /// What a problem document says, in lines.
 fn refusal(status: u16, body: &Value) -> String {
-    let detail = body["detail"].as_str().or(body.as_str()).unwrap_or("the server gives no reason");
-    let errors = body["errors"].as_array().into_iter().flatten().map(|error| {
-        let (pointer, message) = (error["pointer"].as_str().unwrap_or(""), error["message"].as_str().unwrap_or(""));
+    let text = |value: &Value, member: &str| value.get(member).and_then(Value::as_str).map(str::to_owned);
+    let detail = text(body, "detail").or(body.as_str().map(str::to_owned));
+    let detail = detail.unwrap_or_else(|| "the server gives no reason".into());
+    let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten().map(|error| {
+        let (pointer, message) =
+            (text(error, "pointer").unwrap_or_default(), text(error, "detail").unwrap_or_default());
         if pointer.is_empty() { format!("\n  {message}") } else { format!("\n  {pointer}: {message}") }
     });
     format!("{status}: {detail}{}", errors.collect::<String>())

@@ -4,6 +4,7 @@ use super::{Ending, Refusal, say};
 use crate::app::{App, Signals, welcome};
 use crate::config::Config;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -13,6 +14,7 @@ pub struct Arguments {
 }
 
 pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
+    let since = SystemTime::now();
     let config = Config::load(&arguments.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
     let ended = runtime.block_on(async {
@@ -20,7 +22,7 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
         let (routes, task_routes, openapi) =
             (config.routes.clone(), config.task_routes.clone(), config.openapi.clone());
         let app = tokio::select! {
-            app = App::build(config, &arguments.config) => app?,
+            app = App::build(config, &arguments.config, since) => app?,
             // A start may take long: it compiles, and takes over what the last run left.
             () = signals.next() => return Ok(Ending::Ok),
         };

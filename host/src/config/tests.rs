@@ -271,7 +271,7 @@ fn faults_of_sections() {
         ("ROUTE variables: [x]", "a:2:12: expected a map for `variables`, found a list"),
         (
             "ROUTE color: 5",
-            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, logs, auth, admin, openapi, callbacks, routes, task_routes",
+            "a:2:1: unknown key `color` in the configuration; it may have server, store, node, variables, state, logs, auth, admin, openapi, callbacks, plugins, routes, task_routes",
         ),
         ("ROUTE server: {lissen: x}", "a:2:10: unknown key `lissen` in `server`; did you mean `listen`?"),
         (

@@ -7,7 +7,7 @@ use crate::route::{IdRule, Source};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the files are looked at. A change counts once it has stood as long.
@@ -27,8 +27,11 @@ impl Site {
     async fn watch(&self) {
         let mut hangup = signal(SignalKind::hangup()).ok();
         let path = self.0.options.path.clone();
-        let mut applied = stamps(&self.files().await).await;
-        let mut seen = applied.clone();
+        let mut seen = stamps(&self.files().await).await;
+        let mut applied = seen.clone();
+        applied
+            .iter_mut()
+            .for_each(|(_, stamp)| *stamp = stamp.filter(|stamp| !is_newer(*stamp, self.0.options.since)));
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => false,
@@ -79,6 +82,13 @@ impl Site {
         files.dedup();
         files
     }
+}
+
+/// Whether the file was written at this moment or after it.
+fn is_newer((_, _, seconds, nanoseconds): (u64, u64, i64, i64), since: SystemTime) -> bool {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let written = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
+    written.is_some_and(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds) >= since)
 }
 
 async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
