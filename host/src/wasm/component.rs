@@ -9,10 +9,11 @@ use super::engine::WasmEngine;
 use super::generator::GuestIds;
 use super::granted::Granted;
 use super::imports::GIVEN;
-use super::instance::HostState;
+use super::instance::{Guest, HostState};
 use super::pool::GuestPool;
+use super::typed::Signature;
 use crate::route::Route;
-use crate::schema::Description;
+use crate::schema::{Description, Schema};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ const MODULE_VERSION: &[u8] = &[0x01, 0x00, 0x00, 0x00];
 pub enum World {
     /// `route`
     Route,
+    /// `route`, but with types of its own
+    Typed,
     /// `id-generator`
     IdGenerator,
 }
@@ -41,13 +44,14 @@ impl World {
     pub fn name(self) -> &'static str {
         match self {
             Self::Route => "route",
+            Self::Typed => "typed-route",
             Self::IdGenerator => "id-generator",
         }
     }
 
     fn export(self) -> &'static str {
         match self {
-            Self::Route => "run: func(args: args, state: state) -> result<json, failure>",
+            Self::Route | Self::Typed => "run: func(args: args, state: state) -> result<json, failure>",
             Self::IdGenerator => "generate: func(entropy: list<u8>) -> string",
         }
     }
@@ -87,6 +91,12 @@ pub struct Inspection {
     pub missing: Vec<String>,
     /// The names of its exports.
     pub exports: Vec<String>,
+    /// JSON Schema of what a typed route takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<serde_json::Value>,
+    /// JSON Schema of what a typed route gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<serde_json::Value>,
     /// Why it fits no world; absent when it fits one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -130,12 +140,12 @@ impl<'a> Loader<'a> {
     /// The guests of a route.
     ///
     /// # Errors
-    /// When the route's component cannot be loaded or does not fit world `route`.
+    /// When the route's component cannot be loaded, or its `run` is neither that of world `route` nor of types that can cross.
     pub fn route(&mut self, route: &Route) -> Result<GuestPool, LoadError> {
         let program = self.program(&route.component)?;
-        let pre = program.route_pre(self.engine)?;
+        let guest = program.guest(self.engine)?;
         let granted = Granted::open(&route.grants).map_err(|why| LoadError { path: route.component.clone(), why })?;
-        Ok(GuestPool::new(Arc::clone(self.engine), pre, route, granted))
+        Ok(GuestPool::new(Arc::clone(self.engine), guest, route, granted))
     }
 
     /// What a route's component says about itself, if it does; it is asked once, in an instance of its own.
@@ -148,8 +158,16 @@ impl<'a> Loader<'a> {
         if let Some(described) = self.described.get(path) {
             return described.clone().map_err(fault);
         }
-        let pre = self.program(path)?.linked(self.engine, World::Route)?;
-        let described = describe(self.engine, &pre).map(|described| described.map(Arc::new));
+        let program = self.program(path)?;
+        let pre = program.linked(self.engine, World::Route)?;
+        let types = match program.guest(self.engine)? {
+            Guest::Typed(_, signature) => Some(signature),
+            Guest::Route(_) => None,
+        };
+        let described = describe(self.engine, &pre).map(|own| match types {
+            Some(types) => Some(Arc::new(types.described(own))),
+            None => own.map(Arc::new),
+        });
         self.described.insert(path.into(), described.clone());
         described.map_err(fault)
     }
@@ -175,20 +193,29 @@ impl Program {
     /// What there is to know of the component.
     #[must_use]
     pub fn inspect(&self, engine: &Arc<WasmEngine>) -> Inspection {
-        let faults =
-            [(World::Route, self.route_pre(engine).err()), (World::IdGenerator, self.generator_pre(engine).err())];
-        let fits = faults.iter().find(|(_, fault)| fault.is_none()).map(|(world, _)| world.name());
+        let guest = self.guest(engine);
         let is_generator = self.exports(engine).iter().any(|name| name == "generate");
-        let closest = if is_generator { World::IdGenerator } else { World::Route };
-        let fault = faults.into_iter().find(|(world, _)| *world == closest).and_then(|(_, fault)| fault);
+        let (world, fault) = match (&guest, self.generator_pre(engine)) {
+            (Ok(Guest::Route(_)), _) => (Some(World::Route), None),
+            (Ok(Guest::Typed(..)), _) => (Some(World::Typed), None),
+            (Err(_), Ok(_)) => (Some(World::IdGenerator), None),
+            (Err(fault), Err(other)) => (None, Some(if is_generator { other.why } else { fault.why.clone() })),
+        };
+        let types = match &guest {
+            Ok(Guest::Typed(_, signature)) => signature.described(None),
+            _ => Description::default(),
+        };
+        let document = |schema: Option<Schema>| schema.map(|schema| schema.document().clone());
         Inspection {
             digest: self.digest.to_string(),
             size: self.size,
-            world: fits,
+            world: world.map(World::name),
             imports: self.imports(engine),
             missing: self.missing(engine),
             exports: self.exports(engine),
-            fault: if fits.is_some() { None } else { fault.map(|fault| fault.why) },
+            input_schema: document(types.input_schema),
+            result_schema: document(types.result_schema),
+            fault,
         }
     }
 
@@ -211,9 +238,17 @@ impl Program {
             .collect()
     }
 
-    fn route_pre(&self, engine: &WasmEngine) -> Result<RoutePre<HostState>, LoadError> {
+    fn guest(&self, engine: &WasmEngine) -> Result<Guest, LoadError> {
         let pre = self.linked(engine, World::Route)?;
-        RoutePre::new(pre).map_err(|error| self.unfit(World::Route, &error))
+        let unfit = match RoutePre::new(pre.clone()) {
+            Ok(route) => return Ok(Guest::Route(Box::new(route))),
+            Err(error) => self.unfit(World::Route, &error),
+        };
+        match Signature::of(&self.component, &engine.engine) {
+            Ok(Some(signature)) => Ok(Guest::Typed(pre, Arc::new(signature))),
+            Ok(None) => Err(unfit),
+            Err(why) => Err(LoadError { why: format!("{}; nor is it a typed route: {why}", unfit.why), ..unfit }),
+        }
     }
 
     fn generator_pre(&self, engine: &WasmEngine) -> Result<IdGeneratorPre<HostState>, LoadError> {
