@@ -227,10 +227,17 @@ impl Program {
         self.component.component_type().exports(&engine.engine).map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Imported instances and functions that nobody gives. Imported types, such as a world's `state`, need no giver.
+    /// Imported instances and functions that nobody gives. Imported types need no giver, such as a world's `state`, or an
+    /// interface of a typed route that holds nothing else.
     fn missing(&self, engine: &WasmEngine) -> Vec<String> {
         let ty = self.component.component_type();
-        let needs_giver = |item: &ComponentItem| !matches!(item, ComponentItem::Type(_) | ComponentItem::Resource(_));
+        let needs_giver = |item: &ComponentItem| match item {
+            ComponentItem::Type(_) | ComponentItem::Resource(_) => false,
+            ComponentItem::ComponentInstance(interface) => {
+                interface.exports(&engine.engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+            }
+            _ => true,
+        };
         ty.imports(&engine.engine)
             .filter(|(_, item)| needs_giver(&item.ty))
             .filter(|(name, _)| !GIVEN.iter().any(|given| name.starts_with(given)))

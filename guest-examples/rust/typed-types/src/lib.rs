@@ -24,8 +24,8 @@ impl Guest for TypedTypes {
                 std::hint::black_box(0);
             },
             Deed::Trap => panic!("as asked"),
-            Deed::ManyRecords => answer(vec![everything(); 200_000], Vec::new()),
-            Deed::ManyTexts => answer(Vec::new(), vec![String::new(); 5_000_000]),
+            Deed::ManyRecords => answer(vec![everything(); 50_000], Vec::new()),
+            Deed::ManyTexts => answer(Vec::new(), vec![String::new(); 1_000_000]),
             Deed::Wide => answer(Vec::new(), vec!["\u{1}".repeat(2 << 20)]),
             Deed::Big => answer(vec![everything(); 1000], Vec::new()),
         }
