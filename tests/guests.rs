@@ -52,7 +52,11 @@ fn prebuilt_components_are_small_and_fit_their_worlds() {
         assert!(file.metadata().expect("facts").len() < 200 << 10, "{} has 200 KiB or more", file.display());
         let out = sandpool().args(["inspect", "--json"]).arg(&file).output().expect("the program runs");
         let facts: Value = serde_json::from_slice(&out.stdout).expect("JSON");
-        let world = if file.ends_with("ids.wasm") { "id-generator" } else { "route" };
+        let world = match file.file_stem().and_then(|stem| stem.to_str()) {
+            Some("ids") => "id-generator",
+            Some("typed-order") => "typed-route",
+            _ => "route",
+        };
         assert_eq!(facts["world"], world, "{facts}");
     }
 }

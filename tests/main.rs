@@ -40,5 +40,6 @@ mod surface;
 mod task_routes;
 mod tidy;
 mod tools;
+mod typed;
 mod web;
 mod webhooks;

@@ -1,6 +1,7 @@
-//! Owns JSON Schemas (2020-12) that guests bring, and checking values against them, both within bounds: neither a
-//! schema nor a value can make a check slow, deep or large. Must not know where either comes from.
+//! Owns JSON Schemas (2020-12) that guests bring or that follow from their types, and checking values against them, both
+//! within bounds: neither a schema nor a value can make a check slow, deep or large. Must not know where either comes from.
 
+pub mod shape;
 mod walk;
 
 pub use walk::parted;
@@ -9,6 +10,7 @@ use crate::value::Json;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde::Serialize;
 use serde_json::Value;
+use shape::Shape;
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,10 +48,20 @@ pub struct Schema(Arc<Compiled>);
 
 struct Compiled {
     document: Value,
-    validator: Validator,
-    /// Whether the library may look for each fault. It does so without remembering what it has seen, so that a
-    /// recursive schema would take exponential time; whether a value is valid it finds out in bounded time.
-    tells_places: bool,
+    check: Check,
+}
+
+/// What decides.
+enum Check {
+    /// The schema, which the component brought.
+    Schema {
+        validator: Box<Validator>,
+        /// Whether the library may look for each fault. It does so without remembering what it has seen, so that a
+        /// recursive schema would take exponential time; whether a value is valid it finds out in bounded time.
+        tells_places: bool,
+    },
+    /// The type that the schema was made from.
+    Shape(Arc<Shape>),
 }
 
 /// Why a text is no schema that we take.
@@ -87,7 +99,14 @@ impl Schema {
             .should_validate_formats(true)
             .build(&document)
             .map_err(|error| invalid(&error))?;
-        Ok(Self(Arc::new(Compiled { document, validator, tells_places: size <= TOLD_SCHEMAS })))
+        let check = Check::Schema { validator: Box::new(validator), tells_places: size <= TOLD_SCHEMAS };
+        Ok(Self(Arc::new(Compiled { document, check })))
+    }
+
+    /// The schema of a type. Values are checked against the type itself.
+    #[must_use]
+    pub fn of(shape: &Arc<Shape>) -> Self {
+        Self(Arc::new(Compiled { document: shape.document(), check: Check::Shape(Arc::clone(shape)) }))
     }
 
     /// The schema itself.
@@ -102,22 +121,26 @@ impl Schema {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn validate(&self, value: &Json) -> Result<(), Vec<SchemaFault>> {
+        let (validator, tells_places) = match &self.0.check {
+            Check::Schema { validator, tells_places } => (validator, *tells_places),
+            Check::Shape(shape) => return shape.read(value).map(drop),
+        };
         let text = value.as_str();
         let parsed: Value = serde_json::from_str(text).map_err(|error| {
             // The text is JSON; what a machine number cannot hold is all that is left.
             vec![SchemaFault { pointer: String::new(), message: crate::value::fault_of(&error).message }]
         })?;
-        if self.0.validator.is_valid(&parsed) {
+        if validator.is_valid(&parsed) {
             return Ok(());
         }
-        if !self.0.tells_places {
+        if !tells_places {
             let message = "this value does not match the schema, which is recursive: the place is not told".into();
             return Err(vec![SchemaFault { pointer: String::new(), message }]);
         }
         if text.len() > MANY_FAULTS_BYTES {
-            return self.0.validator.validate(&parsed).map_err(|error| vec![fault(&error)]);
+            return validator.validate(&parsed).map_err(|error| vec![fault(&error)]);
         }
-        Err(self.0.validator.iter_errors(&parsed).take(MAX_FAULTS).map(|error| fault(&error)).collect())
+        Err(validator.iter_errors(&parsed).take(MAX_FAULTS).map(|error| fault(&error)).collect())
     }
 }
 

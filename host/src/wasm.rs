@@ -19,6 +19,7 @@ mod pool;
 mod stdio;
 mod ticker;
 mod trap;
+mod typed;
 
 pub use cache::{Cache, CacheError};
 pub use compile::{COMPILE_COMMAND, Compiler, compile_worker};

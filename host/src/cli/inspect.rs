@@ -29,6 +29,11 @@ pub fn inspect(arguments: &Arguments) -> Result<Ending, Refusal> {
     if let Some(fault) = &inspection.fault {
         say(&format!("because  {fault}"));
     }
+    for (name, schema) in [("input ", &inspection.input_schema), ("result", &inspection.result_schema)] {
+        if let Some(schema) = schema {
+            say(&format!("{name}   {schema}"));
+        }
+    }
     say(&format!("digest   sha256:{}", inspection.digest));
     say(&format!("size     {} bytes", inspection.size));
     say(&format!("imports  {}", list(&inspection.imports)));

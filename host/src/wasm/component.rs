@@ -5,7 +5,9 @@ use super::bindings::id_generator::IdGeneratorPre;
 use super::bindings::route::RoutePre;
 use super::engine::WasmEngine;
 use super::imports::GIVEN;
-use super::instance::HostState;
+use super::instance::{Guest, HostState};
+use super::typed::Signature;
+use crate::schema::{Description, Schema};
 use std::sync::Arc;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -15,6 +17,8 @@ use wasmtime::component::types::ComponentItem;
 pub enum World {
     /// `route`
     Route,
+    /// `route`, but with types of its own
+    Typed,
     /// `id-generator`
     IdGenerator,
 }
@@ -25,13 +29,14 @@ impl World {
     pub fn name(self) -> &'static str {
         match self {
             Self::Route => "route",
+            Self::Typed => "typed-route",
             Self::IdGenerator => "id-generator",
         }
     }
 
     fn export(self) -> &'static str {
         match self {
-            Self::Route => "run: func(args: args, state: state) -> result<json, failure>",
+            Self::Route | Self::Typed => "run: func(args: args, state: state) -> result<json, failure>",
             Self::IdGenerator => "generate: func(entropy: list<u8>) -> string",
         }
     }
@@ -72,6 +77,12 @@ pub struct Inspection {
     pub missing: Vec<String>,
     /// The names of its exports.
     pub exports: Vec<String>,
+    /// JSON Schema of what a typed route takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<serde_json::Value>,
+    /// JSON Schema of what a typed route gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<serde_json::Value>,
     /// Why it fits no world; absent when it fits one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -87,20 +98,29 @@ impl Program {
     /// What there is to know of the component.
     #[must_use]
     pub fn inspect(&self, engine: &Arc<WasmEngine>) -> Inspection {
-        let faults =
-            [(World::Route, self.route_pre(engine).err()), (World::IdGenerator, self.generator_pre(engine).err())];
-        let fits = faults.iter().find(|(_, fault)| fault.is_none()).map(|(world, _)| world.name());
+        let guest = self.guest(engine);
         let is_generator = self.exports(engine).iter().any(|name| name == "generate");
-        let closest = if is_generator { World::IdGenerator } else { World::Route };
-        let fault = faults.into_iter().find(|(world, _)| *world == closest).and_then(|(_, fault)| fault);
+        let (world, fault) = match (&guest, self.generator_pre(engine)) {
+            (Ok(Guest::Route(_)), _) => (Some(World::Route), None),
+            (Ok(Guest::Typed(..)), _) => (Some(World::Typed), None),
+            (Err(_), Ok(_)) => (Some(World::IdGenerator), None),
+            (Err(fault), Err(other)) => (None, Some(if is_generator { other.why } else { fault.why.clone() })),
+        };
+        let types = match &guest {
+            Ok(Guest::Typed(_, signature)) => signature.described(None),
+            _ => Description::default(),
+        };
+        let document = |schema: Option<Schema>| schema.map(|schema| schema.document().clone());
         Inspection {
             digest: self.digest.to_string(),
             size: self.size,
-            world: fits,
+            world: world.map(World::name),
             imports: self.imports(engine),
             missing: self.missing(engine),
             exports: self.exports(engine),
-            fault: if fits.is_some() { None } else { fault.map(|fault| fault.why) },
+            input_schema: document(types.input_schema),
+            result_schema: document(types.result_schema),
+            fault,
         }
     }
 
@@ -112,10 +132,17 @@ impl Program {
         self.component.component_type().exports(&engine.engine).map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Imported instances and functions that nobody gives. Imported types, such as a world's `state`, need no giver.
+    /// Imported instances and functions that nobody gives. Imported types need no giver, such as a world's `state`, or an
+    /// interface of a typed route that holds nothing else.
     fn missing(&self, engine: &WasmEngine) -> Vec<String> {
         let ty = self.component.component_type();
-        let needs_giver = |item: &ComponentItem| !matches!(item, ComponentItem::Type(_) | ComponentItem::Resource(_));
+        let needs_giver = |item: &ComponentItem| match item {
+            ComponentItem::Type(_) | ComponentItem::Resource(_) => false,
+            ComponentItem::ComponentInstance(interface) => {
+                interface.exports(&engine.engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+            }
+            _ => true,
+        };
         ty.imports(&engine.engine)
             .filter(|(_, item)| needs_giver(&item.ty))
             .filter(|(name, _)| !GIVEN.iter().any(|given| name.starts_with(given)))
@@ -123,9 +150,17 @@ impl Program {
             .collect()
     }
 
-    pub(super) fn route_pre(&self, engine: &WasmEngine) -> Result<RoutePre<HostState>, LoadError> {
+    pub(super) fn guest(&self, engine: &WasmEngine) -> Result<Guest, LoadError> {
         let pre = self.linked(engine, World::Route)?;
-        RoutePre::new(pre).map_err(|error| self.unfit(World::Route, &error))
+        let unfit = match RoutePre::new(pre.clone()) {
+            Ok(route) => return Ok(Guest::Route(Box::new(route))),
+            Err(error) => self.unfit(World::Route, &error),
+        };
+        match Signature::of(&self.component, &engine.engine) {
+            Ok(Some(signature)) => Ok(Guest::Typed(pre, Arc::new(signature))),
+            Ok(None) => Err(unfit),
+            Err(why) => Err(LoadError { why: format!("{}; nor is it a typed route: {why}", unfit.why), ..unfit }),
+        }
     }
 
     pub(super) fn generator_pre(&self, engine: &WasmEngine) -> Result<IdGeneratorPre<HostState>, LoadError> {

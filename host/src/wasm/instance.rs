@@ -1,7 +1,7 @@
 //! Owns one instance of a guest: its store, from instantiation to the end of its one call.
 //! Must not know how many there are, or who stops it.
 
-use super::bindings::route::sandpool::route::types::{Args, Request, User};
+use super::bindings::route::sandpool::route::types::{Args, Failure, Request, User};
 use super::bindings::route::{Route, RoutePre};
 use super::control::Control;
 use super::granted::Granted;
@@ -10,13 +10,14 @@ use super::limits::Limits;
 use super::outgoing::{Outgoing, Sender};
 use super::stdio::{LineLog, Reports};
 use super::trap;
+use super::typed::{RUN, Signature};
 use crate::executor::Call;
 use crate::principal::Principal;
 use crate::task::ending::{Fault, Outcome};
 use crate::task::log::{Level, Line};
 use crate::value::Json;
 use std::sync::Arc;
-use wasmtime::component::Resource;
+use wasmtime::component::{Func, InstancePre, Resource};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -57,6 +58,10 @@ impl HostState {
         table.set_max_capacity(granted.handles());
         Ok(Self { wasi: wasi.build(), outgoing, table, reports, limits: Limits::new(memory), control, output })
     }
+
+    fn finish_output(&self) {
+        self.output.iter().for_each(LineLog::finish);
+    }
 }
 
 impl WasiView for HostState {
@@ -95,10 +100,42 @@ pub fn new_store(
     Ok(store)
 }
 
+/// A component that is linked, and how its `run` is called.
+pub enum Guest {
+    /// World `route`.
+    Route(Box<RoutePre<HostState>>),
+    /// With types of its own.
+    Typed(InstancePre<HostState>, Arc<Signature>),
+}
+
+enum Entry {
+    Route(Route),
+    Typed(Func, Arc<Signature>),
+}
+
+impl Guest {
+    fn engine(&self) -> &Engine {
+        match self {
+            Self::Route(pre) => pre.engine(),
+            Self::Typed(pre, _) => pre.engine(),
+        }
+    }
+
+    async fn instantiate(&self, store: &mut Store<HostState>) -> wasmtime::Result<Entry> {
+        Ok(match self {
+            Self::Route(pre) => Entry::Route(pre.instantiate_async(store).await?),
+            Self::Typed(pre, signature) => {
+                let run = pre.instantiate_async(&mut *store).await?.get_func(&mut *store, RUN);
+                Entry::Typed(run.ok_or_else(|| wasmtime::format_err!("there is no `run`"))?, Arc::clone(signature))
+            }
+        })
+    }
+}
+
 /// An instance that has not run yet.
 pub struct Instance {
     store: Store<HostState>,
-    route: Route,
+    entry: Entry,
 }
 
 impl Instance {
@@ -107,16 +144,16 @@ impl Instance {
     /// # Errors
     /// How that code failed.
     pub async fn new(
-        pre: &RoutePre<HostState>,
+        guest: &Guest,
         memory: u64,
         control: Arc<Control>,
         granted: &Granted,
         sender: &Arc<Sender>,
     ) -> Result<Self, Outcome> {
-        let store = new_store(pre.engine(), memory, control, granted, sender);
+        let store = new_store(guest.engine(), memory, control, granted, sender);
         let mut store = store.map_err(|error| Outcome::Fault(Fault::NotRunnable(format!("{error:#}"))))?;
-        match pre.instantiate_async(&mut store).await {
-            Ok(route) => Ok(Self { store, route }),
+        match guest.instantiate(&mut store).await {
+            Ok(entry) => Ok(Self { store, entry }),
             Err(error) => Err(trap::outcome_of(&error, store.data())),
         }
     }
@@ -132,16 +169,31 @@ impl Instance {
         };
         let handle = Resource::new_own(handle.rep());
         self.store.set_epoch_deadline(1);
-        let returned = self.route.call_run(&mut self.store, &args_of(&call), handle).await;
-        self.store.data().output.iter().for_each(LineLog::finish);
-        match returned {
-            Ok(Ok(result)) => outcome_of_result(result),
-            Ok(Err(failure)) => Outcome::Failed {
-                message: Line::cut(failure.message),
-                detail: failure.detail.and_then(|detail| detail_of(detail, &self.store.data().reports)),
-            },
-            Err(error) => trap::outcome_of(&error, self.store.data()),
-        }
+        let (store, args) = (&mut self.store, args_of(&call));
+        let ended = match &self.entry {
+            Entry::Route(route) => {
+                let returned = route.call_run(&mut *store, &args, handle).await;
+                store.data().finish_output();
+                returned.map(|returned| outcome_of_return(returned, &store.data().reports))
+            }
+            Entry::Typed(run, signature) => {
+                let returned = signature.call(*run, store, args, &call.invocation.input, handle).await;
+                store.data().finish_output();
+                let outcome = |value| signature.outcome(value, &store.data().reports);
+                returned.map(|returned| returned.map_or_else(std::convert::identity, outcome))
+            }
+        };
+        ended.unwrap_or_else(|error| trap::outcome_of(&error, self.store.data()))
+    }
+}
+
+fn outcome_of_return(returned: Result<String, Failure>, reports: &Reports) -> Outcome {
+    match returned {
+        Ok(result) => outcome_of_result(result),
+        Err(failure) => Outcome::Failed {
+            message: Line::cut(failure.message),
+            detail: failure.detail.and_then(|detail| detail_of(detail, reports)),
+        },
     }
 }
 
@@ -155,7 +207,8 @@ fn outcome_of_result(result: String) -> Outcome {
     }
 }
 
-fn detail_of(detail: String, reports: &Reports) -> Option<Json> {
+/// The detail of a failure, which is to be a JSON text.
+pub fn detail_of(detail: String, reports: &Reports) -> Option<Json> {
     let parsed = if detail.len() > MAX_RESULT { Err("it is too large".to_owned()) } else { Ok(detail) }
         .and_then(|detail| Json::parse(detail).map_err(|fault| fault.to_string()));
     parsed

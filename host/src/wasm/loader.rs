@@ -7,6 +7,7 @@ use super::describe::describe;
 use super::engine::WasmEngine;
 use super::generator::GuestIds;
 use super::granted::Granted;
+use super::instance::Guest;
 use super::pool::GuestPool;
 use crate::route::Route;
 use crate::schema::Description;
@@ -135,11 +136,11 @@ impl Loader {
     /// The guests of a route.
     ///
     /// # Errors
-    /// When the program does not fit world `route`, or a grant cannot be given.
+    /// When its `run` is neither that of world `route` nor of types that can cross, or a grant cannot be given.
     pub fn route(&self, route: &Route, program: &Program) -> Result<GuestPool, LoadError> {
-        let pre = program.route_pre(&self.engine)?;
+        let guest = program.guest(&self.engine)?;
         let granted = Granted::open(&route.grants).map_err(|why| LoadError { from: Arc::clone(&program.from), why })?;
-        Ok(GuestPool::new(Arc::clone(&self.engine), pre, route, granted))
+        Ok(GuestPool::new(Arc::clone(&self.engine), guest, route, granted))
     }
 
     /// What a route's component says about itself, if it does; it is asked once, in an instance of its own.
@@ -154,7 +155,14 @@ impl Loader {
             return described.map_err(fault);
         }
         let pre = program.linked(&self.engine, World::Route)?;
-        let described = describe(&self.engine, &pre).map(|described| described.map(Arc::new));
+        let types = match program.guest(&self.engine)? {
+            Guest::Typed(_, signature) => Some(signature),
+            Guest::Route(_) => None,
+        };
+        let described = describe(&self.engine, &pre).map(|own| match types {
+            Some(types) => Some(Arc::new(types.described(own))),
+            None => own.map(Arc::new),
+        });
         self.known().described.insert(Arc::clone(&program.digest), described.clone());
         described.map_err(fault)
     }

@@ -1,11 +1,10 @@
 //! Owns the instances of one route: those that are kept ready, and the way of one attempt through an instance.
 //! Must not know queues or tasks' records; how many attempts run at once is the runner's decision.
 
-use super::bindings::route::RoutePre;
 use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::granted::Granted;
-use super::instance::{HostState, Instance};
+use super::instance::{Guest, Instance};
 use crate::executor::{Call, Cancel, Executor};
 use crate::route::Route;
 use crate::task::ending::{Fault, Outcome};
@@ -27,7 +26,7 @@ pub struct GuestPool(Arc<Inner>);
 
 struct Inner {
     engine: Arc<WasmEngine>,
-    pre: RoutePre<HostState>,
+    guest: Guest,
     memory: u64,
     cpu_limit: Option<Duration>,
     granted: Granted,
@@ -46,10 +45,10 @@ struct Ready {
 }
 
 impl GuestPool {
-    pub(super) fn new(engine: Arc<WasmEngine>, pre: RoutePre<HostState>, route: &Route, granted: Granted) -> Self {
+    pub(super) fn new(engine: Arc<WasmEngine>, guest: Guest, route: &Route, granted: Granted) -> Self {
         let inner = Arc::new(Inner {
             engine,
-            pre,
+            guest,
             memory: route.memory,
             cpu_limit: route.cpu_limit,
             granted,
@@ -141,7 +140,7 @@ impl Inner {
     /// Makes an instance, and measures how long that takes.
     async fn instance(&self, control: Arc<Control>) -> Result<Instance, Outcome> {
         let began = Instant::now();
-        let made = Instance::new(&self.pre, self.memory, control, &self.granted, &self.engine.sender).await;
+        let made = Instance::new(&self.guest, self.memory, control, &self.granted, &self.engine.sender).await;
         self.engine.instantiate.observe(began.elapsed());
         made
     }
