@@ -15,6 +15,7 @@ pub mod guard;
 pub mod ids;
 pub mod metrics;
 pub mod principal;
+pub mod project;
 pub mod route;
 pub mod runner;
 pub mod schema;

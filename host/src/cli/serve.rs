@@ -3,6 +3,7 @@
 use super::{Ending, Refusal, say};
 use crate::app::{App, Signals, welcome};
 use crate::config::Config;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -10,10 +11,14 @@ pub struct Arguments {
     /// The configuration (YAML, TOML or JSON, by its ending)
     #[arg(long, short, value_name = "FILE", default_value = "sandpool.yaml")]
     config: PathBuf,
+    /// The address to listen at, instead of the configuration's
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
 }
 
 pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let config = Config::load(&arguments.config)?;
+    let mut config = Config::load(&arguments.config)?;
+    config.server.listen = arguments.listen.unwrap_or(config.server.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
