@@ -23,6 +23,7 @@ mod logs;
 mod metrics;
 mod polyglot;
 mod progress;
+mod projects;
 mod queries;
 mod queue;
 mod receiver;

@@ -6,7 +6,8 @@ use crate::app::Signals;
 use crate::project::{CONFIG, Project, Watch};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 #[derive(Debug, clap::Args)]
@@ -50,27 +51,29 @@ fn fixed(listen: SocketAddr) -> std::io::Result<SocketAddr> {
 
 async fn supervise(project: &Project, service: &mut Service) -> Result<(), Refusal> {
     let mut watch = Watch::start()?;
-    let (mut seen, mut built) = (None, false);
+    let (mut seen, mut ever) = (None, false);
     loop {
         let now = tokio::select! {
             changed = watch.changed(project, seen.as_ref()) => changed?,
             () = service.ended() => continue,
         };
-        let rebuild = seen.as_ref().is_none_or(|seen| seen.digest != now.digest);
-        if rebuild {
-            built = build(&service.program, project).await?;
-        }
+        let sources = seen.as_ref().is_none_or(|seen| seen.digest != now.digest);
+        let config = seen.as_ref().is_some_and(|seen| seen.config != now.config);
+        let built = sources && build(&service.program, project).await?;
+        ever |= built;
         seen = Some(now);
-        match (built, service.child.is_some()) {
-            (true, _) => service.renew().await?,
-            (false, true) => say_error("sandpool dev: the component before this change stays in service"),
-            (false, false) => say_error("sandpool dev: nothing is served until it can be built"),
+        if (built || (config && ever)) && service.renew().await? {
+            continue;
         }
+        say_error(match service.child {
+            Some(_) => "sandpool dev: what was there before this change stays in service",
+            None => "sandpool dev: nothing is served until this is put right",
+        });
     }
 }
 
 /// Runs `sandpool build` and all that it starts; when this is dropped, they end.
-async fn build(program: &PathBuf, project: &Project) -> Result<bool, Refusal> {
+async fn build(program: &Path, project: &Project) -> Result<bool, Refusal> {
     let mut child = Command::new(program).arg("build").arg(&project.folder).process_group(0).spawn()?;
     let _group = Group(pid(&child));
     Ok(child.wait().await?.success())
@@ -99,18 +102,22 @@ struct Service {
 }
 
 impl Service {
-    /// Puts what was built, and the configuration, into service.
-    async fn renew(&mut self) -> std::io::Result<()> {
+    /// Puts what was built, and the configuration, into service; not if a server would refuse them, which is said.
+    async fn renew(&mut self) -> std::io::Result<bool> {
+        let mut check = Command::new(&self.program);
+        if !check.arg("check").arg(&self.config).stdout(Stdio::null()).kill_on_drop(true).status().await?.success() {
+            return Ok(false);
+        }
         self.stop().await;
         let mut command = Command::new(&self.program);
-        command.arg("serve").arg("--config").arg(&self.config).kill_on_drop(true);
+        command.args(["serve", "--with-parent", "--config"]).arg(&self.config).kill_on_drop(true);
         // A group of its own: the terminal's Ctrl-C is for this program, which then says SIGTERM, once.
         command.process_group(0);
         if let Some(listen) = self.listen {
             command.arg("--listen").arg(listen.to_string());
         }
         self.child = Some(command.spawn()?);
-        Ok(())
+        Ok(true)
     }
 
     /// Asks it to end, and waits until it has.

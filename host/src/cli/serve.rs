@@ -3,6 +3,7 @@
 use super::{Ending, Refusal, say};
 use crate::app::{App, Signals, welcome};
 use crate::config::Config;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -14,9 +15,15 @@ pub struct Arguments {
     /// The address to listen at, instead of the configuration's
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Ends with the program that has started it (used by `sandpool dev`)
+    #[arg(long, hide = true)]
+    with_parent: bool,
 }
 
 pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
+    if arguments.with_parent {
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+    }
     let mut config = Config::load(&arguments.config)?;
     config.server.listen = arguments.listen.unwrap_or(config.server.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;

@@ -22,7 +22,8 @@ pub(super) static LANGUAGES: [Language; 5] = [
         recipe: &["rust-compiler", "rust"],
         changes: &[
             ("sdk/src/lib.rs", "\"../../../wit\"", "\"../wit\""),
-            ("Cargo.toml", "# Example components in Rust, a workspace of its own", "# The workspace"),
+            ("Cargo.toml", "Example components in Rust, a workspace of its own", "The workspace"),
+            ("Cargo.toml", "by ../build or by", "by `sandpool build`, or where rustup has the target by"),
             ("Cargo.toml", "path = \"../sdk\"", "path = \"sdk\""),
         ],
     },
