@@ -82,6 +82,9 @@ impl Project {
     /// When there is none, or its file says something wrong.
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         let folder = folder.canonicalize().map_err(|error| ProjectError::io("found", folder, &error))?;
+        if folder.to_str().is_none() {
+            return Err(ProjectError::new(format!("{} is not UTF-8: move the project", folder.display())));
+        }
         let file = folder.join(FILE);
         let text = read(&file)?.ok_or_else(|| {
             ProjectError::new(format!(

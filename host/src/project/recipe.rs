@@ -1,10 +1,10 @@
 //! Owns a build: the recipe of the project's language, run by bash; the component is put in its place only when it is wanted.
 //! Must not know what the recipes do.
 
-use super::sources::hex;
+use super::sources::{hex, line};
 use super::{Project, ProjectError, Sources, embedded};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,9 +24,10 @@ pub enum Built {
     Failed,
 }
 
-/// One build of a project.
+/// One build of a project; another one waits until this is dropped.
 pub struct Build<'a> {
     project: &'a Project,
+    _lock: File,
     script: String,
     /// Of all that the component is made of.
     stamp: String,
@@ -38,10 +39,13 @@ impl<'a> Build<'a> {
     /// # Errors
     /// When the project's folders cannot be read or made.
     pub fn of(project: &'a Project, program: &Path) -> Result<Self, ProjectError> {
+        let lock = lock(&project.scratch())?;
         let sources = Sources::of(project)?;
         let script = script(project, program);
-        let stamp = hex(&format!("{} {}", sources.digest, hex(&script)));
-        Ok(Self { project, script, stamp })
+        // What this program makes for some languages changes with it.
+        let tools = if script.contains("\"$SANDPOOL\" ") { line(program) } else { String::new() };
+        let stamp = hex(&format!("{} {} {tools}", sources.digest, hex(&script)));
+        Ok(Self { project, _lock: lock, script, stamp })
     }
 
     /// Runs the recipe, unless nothing has changed. What the tools say goes to standard error.
@@ -49,14 +53,11 @@ impl<'a> Build<'a> {
     /// # Errors
     /// When bash cannot be started, or a folder not be made.
     pub fn run(&self) -> Result<Built, ProjectError> {
-        let scratch = self.project.scratch();
         if self.project.component.is_file() && fs::read_to_string(self.stamp_file()).is_ok_and(|had| had == self.stamp)
         {
             return Ok(Built::Fresh);
         }
-        fs::create_dir_all(&scratch).map_err(|error| ProjectError::io("made", &scratch, &error))?;
-        let toolchains = toolchains(self.project);
-        fs::create_dir_all(&toolchains).map_err(|error| ProjectError::io("made", &toolchains, &error))?;
+        let _toolchains = lock(&toolchains(self.project))?;
         drop(fs::remove_file(self.made()));
         let status = Command::new("bash")
             .args(["-c", &self.script, "sandpool build"])
@@ -92,6 +93,15 @@ impl<'a> Build<'a> {
     fn stamp_file(&self) -> PathBuf {
         self.project.scratch().join("stamp")
     }
+}
+
+/// Makes a folder, and waits until nobody else builds in it.
+fn lock(folder: &Path) -> Result<File, ProjectError> {
+    let refused = |error: std::io::Error| ProjectError::io("made", folder, &error);
+    fs::create_dir_all(folder).map_err(refused)?;
+    let file = File::create(folder.join("lock")).map_err(refused)?;
+    file.lock().map_err(refused)?;
+    Ok(file)
 }
 
 /// What is installed for the language: for this project alone, unless the environment names a folder for all.

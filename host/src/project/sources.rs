@@ -86,7 +86,7 @@ impl Walk<'_> {
 }
 
 /// What tells one version of a file from another.
-fn line(path: &Path) -> String {
+pub(super) fn line(path: &Path) -> String {
     let (length, time) = fs::metadata(path).map_or((0, None), |facts| {
         let time = facts.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         (facts.len(), time)
