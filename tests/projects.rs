@@ -233,6 +233,19 @@ fn build_says_what_is_wrong_with_a_project() {
     }
 }
 
+#[test]
+fn a_component_that_fits_no_world_is_not_put_in_its_place() {
+    let project = Project::new("homeless", "rust");
+    let text = fs::read_to_string(project.path("src/lib.rs")).expect("the source");
+    fs::write(project.path("src/lib.rs"), "").expect("writable");
+    let refused = project.exits(1, &["build"]);
+    assert!(err(&refused).contains("fits no world: "), "{}", err(&refused));
+    assert!(!project.component().exists());
+    fs::write(project.path("src/lib.rs"), text).expect("writable");
+    project.exits(0, &["build"]);
+    assert!(project.component().exists());
+}
+
 /// The answer of a development server, which may be away for a moment.
 async fn greeting(client: &Client, server: &Server) -> Option<Value> {
     let request = client.put(format!("{}/watched", server.base)).header("Prefer", "wait=30");
