@@ -22,7 +22,7 @@ fn a_stale_prebuilt_component_is_noticed() {
     let copied = Command::new("tar")
         .current_dir(examples().join(".."))
         .args(["-cf", "-", "--exclude=target", "wit"])
-        .args(["build", "prebuilt", "rust"].map(|part| format!("guest-examples/{part}")))
+        .args(["build", "prebuilt", "recipes", "rust"].map(|part| format!("guest-examples/{part}")))
         .stdout(std::process::Stdio::piped())
         .spawn()
         .and_then(|mut packed| {

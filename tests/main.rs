@@ -24,6 +24,7 @@ mod logs;
 mod metrics;
 mod polyglot;
 mod progress;
+mod projects;
 mod queries;
 mod queue;
 mod receiver;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Folders of `guest-examples` that hold no language.
-const OTHERS: [&str; 3] = ["prebuilt", "target", "tools"];
+const OTHERS: [&str; 4] = ["prebuilt", "recipes", "starter", "target"];
 
 macro_rules! languages {
     ($($name:ident),*) => {

@@ -261,6 +261,12 @@ impl Server {
         Self::spawn(folder, shell.args(["serve", "--config"]).arg(&file))
     }
 
+    /// `sandpool serve` or `sandpool dev` with these words, at a port of its own.
+    pub fn start_command(folder: Arc<TempDir>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().copied();
+        Self::spawn(folder, sandpool().args(arguments).args(["--listen", "127.0.0.1:0"]).envs(environment))
+    }
+
     /// A server on a terminal; what appears there is also in the file `terminal`.
     pub async fn start_on_terminal(routes: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
@@ -282,7 +288,7 @@ impl Server {
             .spawn()
             .expect("the program starts");
         let welcome = read_welcome(&mut child);
-        let Some(base) = welcome.first().and_then(|line| line.split_once(" listening on ")) else {
+        let Some(base) = welcome.iter().find_map(|line| line.split_once(" listening on ")) else {
             drop(child.wait());
             panic!("no server: {}", std::fs::read_to_string(folder.path().join("log.json")).unwrap_or_default());
         };

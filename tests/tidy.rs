@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 13] = [
     &["store", "wasm", "auth"],
     &["events", "runner", "callback", "plugins", "tenant"],
     &["api"],
-    &["config", "telemetry"],
+    &["config", "telemetry", "project"],
     &["site"],
     &["app"],
     &["cli"],
@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 13] = [
     &["lib"],
 ];
 /// Crates that only some modules may name.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 19] = [
     ("axum", &["api", "app"]),
     ("axum_server", &["app"]),
     ("wasmtime", &["wasm", "plugins"]),
@@ -29,6 +29,12 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("wasmtime_wasi_http", &["wasm"]),
     ("rusqlite", &["store"]),
     ("clap", &["cli"]),
+    ("notify", &["project"]),
+    ("wat", &["project"]),
+    ("wit_bindgen_c", &["project"]),
+    ("wit_bindgen_go", &["project"]),
+    ("wit_component", &["project"]),
+    ("wit_parser", &["project"]),
     ("prometheus_client", &["metrics"]),
     ("opentelemetry", &["trace", "telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),

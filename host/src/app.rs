@@ -17,7 +17,7 @@ use crate::plugins::{self, Plugins};
 use crate::route::task_route::TaskRoute;
 use crate::route::{Route, Source};
 use crate::runner::{self, LoadedRoute, Runner};
-use crate::site::{self, Site, SiteError};
+use crate::site::{self, Reading, Site, SiteError};
 use crate::store::registry::Registry;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -26,9 +26,9 @@ use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -139,12 +139,12 @@ fn cache() -> Result<Cache, AppError> {
 }
 
 impl App {
-    /// Builds the server of a configuration that was read from this file after `since`: the port first, since it is the likeliest to be
+    /// Builds the server of a configuration that was read so: the port first, since it is the likeliest to be
     /// taken, then engine, store, components, tasks.
     ///
     /// # Errors
     /// [`AppError`] with the first thing that cannot be had; nothing is left behind.
-    pub async fn build(config: Config, path: &Path, since: SystemTime) -> Result<Self, AppError> {
+    pub async fn build(config: Config, reading: Reading) -> Result<Self, AppError> {
         let address = config.server.listen;
         let listener = listen(address).map_err(|error| AppError::Listen { address, error })?;
         let certificate = match &config.server.tls {
@@ -178,8 +178,7 @@ impl App {
         plugins.sweep().await?;
         let (grace, connections) = (config.server.shutdown_grace, config.server.connections);
         let options = site::Options {
-            path: path.to_owned(),
-            since,
+            reading,
             loader: Arc::clone(&loader),
             registry: Arc::clone(&registry),
             plugins: plugins.clone(),

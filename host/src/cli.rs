@@ -1,11 +1,14 @@
 //! Owns the command line: its words, its exit codes, and what is printed.
 //! Must not do any work itself.
 
+mod build;
 mod check;
 mod client;
 mod deploy;
+mod dev;
 mod hash;
 mod inspect;
+mod new;
 mod openapi;
 mod run;
 mod serve;
@@ -32,6 +35,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes a project: a route in one's own language, ready to be built
+    New(new::Arguments),
+    /// Builds a project's component with its language's tools
+    Build(build::Arguments),
+    /// Builds and serves a project, again after each change
+    Dev(dev::Arguments),
     /// Serves the routes of a configuration
     Serve(serve::Arguments),
     /// Checks a configuration and its components, and reports every fault
@@ -46,6 +55,9 @@ enum Command {
     Hash(hash::Arguments),
     /// Prints the OpenAPI document of a configuration
     Openapi(openapi::Arguments),
+    /// What the recipes of `build` need
+    #[command(subcommand, hide = true)]
+    GuestTools(build::GuestTools),
     /// Compiles one component from standard input into a file, within limits (used by the server itself)
     #[command(name = crate::wasm::COMPILE_COMMAND, hide = true)]
     CompileWorker {
@@ -98,6 +110,10 @@ pub fn main() -> ExitCode {
     }
     let telemetry = telemetry::start(matches!(arguments.command, Command::Serve(_)));
     let ended = match arguments.command {
+        Command::New(arguments) => new::new(&arguments),
+        Command::Build(arguments) => build::build(&arguments),
+        Command::Dev(arguments) => dev::dev(&arguments),
+        Command::GuestTools(tools) => build::guest_tools(&tools),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Run(arguments) => run::run(&arguments),

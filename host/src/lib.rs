@@ -16,6 +16,7 @@ pub mod ids;
 pub mod metrics;
 pub mod plugins;
 pub mod principal;
+pub mod project;
 pub mod route;
 pub mod runner;
 pub mod schema;

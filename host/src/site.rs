@@ -12,7 +12,7 @@ use crate::api::{Options as Surroundings, Stage, Surface};
 use crate::auth::{AuthError, Authenticator};
 use crate::callback::Callbacks;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Faults};
 use crate::metrics::Metrics;
 use crate::plugins::{self, Plugins};
 use crate::runner::{Deployed, LoadedRoute, Runner};
@@ -21,18 +21,46 @@ use crate::store::registry::{Registry, Revision, Standing};
 use crate::wasm::Loader;
 use load::Pending;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::task::AbortOnDropHandle;
 
+/// How a configuration is read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The file, which is watched.
+    pub path: PathBuf,
+    /// Before it was read: if it has changed since, it is read again.
+    pub since: SystemTime,
+    /// The address to listen at, whatever the file says.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Reading {
+    /// A reading that begins now.
+    #[must_use]
+    pub fn new(path: PathBuf, listen: Option<SocketAddr>) -> Self {
+        Self { path, since: SystemTime::now(), listen }
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn config(&self) -> Result<Config, Faults> {
+        let mut config = Config::load(&self.path)?;
+        config.server.listen = self.listen.unwrap_or(config.server.listen);
+        Ok(config)
+    }
+}
+
 /// What a site is made of.
 pub struct Options {
-    /// The configuration's file, which is watched.
-    pub path: PathBuf,
-    /// Before the configuration was read: a file that has changed since is read again.
-    pub since: SystemTime,
+    /// Where the configuration comes from.
+    pub reading: Reading,
     /// Loads components.
     pub loader: Arc<Loader>,
     /// Keeps the routes that came at runtime.

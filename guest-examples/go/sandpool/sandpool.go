@@ -123,11 +123,11 @@ func (s *State) Names() []string {
 type Level = sandpool_route_log.Level
 
 const (
-	Trace = Level(sandpool_route_log.Level_Trace)
-	Debug = Level(sandpool_route_log.Level_Debug)
-	Info  = Level(sandpool_route_log.Level_Info)
-	Warn  = Level(sandpool_route_log.Level_Warn)
-	Error = Level(sandpool_route_log.Level_Error)
+	Trace = Level(sandpool_route_log.LevelTrace)
+	Debug = Level(sandpool_route_log.LevelDebug)
+	Info  = Level(sandpool_route_log.LevelInfo)
+	Warn  = Level(sandpool_route_log.LevelWarn)
+	Error = Level(sandpool_route_log.LevelError)
 )
 
 // Log writes a line to the task's log.
@@ -260,9 +260,9 @@ func version(name string, answer wit.Result[uint64, sandpool_route_state.StateEr
 func refused(name string, err sandpool_route_state.StateError) error {
 	detail := map[string]any{"variable": name}
 	switch err.Tag() {
-	case sandpool_route_state.StateError_Conflict:
+	case sandpool_route_state.StateErrorConflict:
 		return &Conflict{name, err.Conflict()}
-	case sandpool_route_state.StateError_Unavailable:
+	case sandpool_route_state.StateErrorUnavailable:
 		detail["reason"] = "unavailable"
 		return &Failure{fmt.Sprintf("%s cannot be used: %s", name, err.Unavailable()), detail}
 	default:

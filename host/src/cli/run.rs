@@ -8,6 +8,7 @@ use crate::config;
 use crate::executor::{Call, Cancel, EventSink, Executor};
 use crate::ids::IdScheme;
 use crate::metrics::Metrics;
+use crate::project::Case;
 use crate::route::grants::Grants;
 use crate::route::{IdRule, MAX_MEMORY, OnLostHost, PoolSize, Retry, Route, Source, StateGrants};
 use crate::runner::GrantedVariables;
@@ -19,6 +20,7 @@ use crate::task::log::{Level, Line, LogRules};
 use crate::task::progress::{Meter, Step};
 use crate::task::{Invocation, Request};
 use crate::value::Json;
+use crate::wasm::Loader;
 use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::value::RawValue;
@@ -74,17 +76,42 @@ fn grants(text: &str) -> Result<Grants, String> {
     config::grants(text, Path::new("")).map_err(|faults| faults.to_string())
 }
 
+/// The longest that a case may take.
+const CASE: f64 = 60.0;
+
+impl Arguments {
+    /// What a case of a project asks for.
+    pub(super) fn of_case(component: &Path, case: &Case) -> Self {
+        Self {
+            component: component.to_owned(),
+            input: case.input.clone(),
+            arguments: case.arguments.clone(),
+            variables: case.variables.clone(),
+            state: case.state.clone(),
+            grants: Grants::default(),
+            memory: 64,
+            timeout: Some(CASE),
+            json: true,
+        }
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let loader = app::loader(&Metrics::default())?;
+    let terminal = Terminal::new(!arguments.json && std::io::stderr().is_terminal());
+    let outcome = attempt(&app::loader(&Metrics::default())?, arguments, &terminal)?;
+    terminal.bar.finish_and_clear();
+    Ok(answer(outcome, arguments.json))
+}
+
+pub(super) fn attempt(loader: &Loader, arguments: &Arguments, terminal: &Arc<Terminal>) -> Result<Outcome, Refusal> {
     let route = Arc::new(route(arguments));
     let guests = loader.route(&route, &loader.program(&loader.read(&arguments.component)?)?)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&StoreUrl::SqliteMemory, &Metrics::default())?);
-    let terminal = Terminal::new(!arguments.json && std::io::stderr().is_terminal());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(async {
+    runtime.block_on(async {
         let vars = arguments.state.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         store.init_variables(vars).await?;
-        let call = call(arguments, &route, &store, Arc::clone(&terminal));
+        let call = call(arguments, &route, &store, Arc::clone(terminal));
         let cancel = Arc::clone(&call.cancel);
         let mut running = guests.run(call);
         let timeout = arguments.timeout.map(Duration::try_from_secs_f64).transpose()?;
@@ -94,10 +121,8 @@ pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
             () = sleep(timeout) => StopReason::Timeout,
         };
         cancel.fire(outcome);
-        Ok::<_, Refusal>(running.await)
-    })?;
-    terminal.bar.finish_and_clear();
-    Ok(answer(outcome, arguments.json))
+        Ok(running.await)
+    })
 }
 
 async fn sleep(longest: Option<Duration>) {
@@ -185,13 +210,13 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
 }
 
 /// Shows what the guest reports.
-struct Terminal {
+pub(super) struct Terminal {
     bar: ProgressBar,
     meter: Mutex<Meter>,
 }
 
 impl Terminal {
-    fn new(drawn: bool) -> Arc<Self> {
+    pub(super) fn new(drawn: bool) -> Arc<Self> {
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(100), target);
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos:>3} %  {elapsed}") {

@@ -2,11 +2,10 @@
 //! Must not know what becomes of a change.
 
 use super::Site;
-use crate::config::Config;
 use crate::route::{IdRule, Source};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,12 +25,11 @@ impl Site {
 
     async fn watch(&self) {
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let path = self.0.options.path.clone();
         let mut seen = stamps(&self.files().await).await;
         let mut applied = seen.clone();
         applied
             .iter_mut()
-            .for_each(|(_, stamp)| *stamp = stamp.filter(|stamp| !is_newer(*stamp, self.0.options.since)));
+            .for_each(|(_, stamp)| *stamp = stamp.filter(|stamp| !is_newer(*stamp, self.0.options.reading.since)));
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => false,
@@ -42,7 +40,7 @@ impl Site {
             seen.clone_from(&now);
             if asked || (now != applied && is_settled) {
                 applied = now;
-                self.apply(&path).await;
+                self.apply().await;
                 // The files may be others now.
                 applied = merged(&applied, stamps(&self.files().await).await);
                 seen.clone_from(&applied);
@@ -50,9 +48,10 @@ impl Site {
         }
     }
 
-    async fn apply(&self, path: &Path) {
-        let file = path.to_owned();
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&file)).await;
+    async fn apply(&self) {
+        let reading = self.0.options.reading.clone();
+        let path = reading.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || reading.config()).await;
         let applied = match loaded {
             Ok(Ok(config)) => self.reload(config).await.map_err(|error| error.to_string()),
             Ok(Err(faults)) => Err(faults.to_string()),
@@ -69,7 +68,7 @@ impl Site {
     /// The files that decide what is offered.
     async fn files(&self) -> Vec<PathBuf> {
         let state = self.state().await;
-        let mut files = vec![self.0.options.path.clone()];
+        let mut files = vec![self.0.options.reading.path.clone()];
         for route in &state.config.routes {
             if let Source::File(path) = &route.component {
                 files.push(path.clone());

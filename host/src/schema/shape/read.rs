@@ -193,7 +193,7 @@ impl Reader {
                 _ => self.unexpected(path, shape, &Value::String(name)),
             },
             Value::Object(members) if members.len() == 1 => {
-                let Some((name, payload)) = members.into_iter().next() else { return None };
+                let (name, payload) = members.into_iter().next()?;
                 let position = found(&name);
                 match (position, position.and_then(|at| cases.get(at)), payload) {
                     (Some(position), Some((name, Some(carried))), payload) => {
