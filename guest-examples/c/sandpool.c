@@ -265,8 +265,8 @@ sp_outcome sp_update(sp_task *task, sp_text name, const uint64_t *expected, sp_t
 
 /* --- Log and events ---------------------------------------------------------------------------------------- */
 
-void sp_log(sandpool_route_log_level_t level, sp_text message, const described_route_tuple2_string_string_t *fields, size_t count) {
-    sp_pairs pairs = {(described_route_tuple2_string_string_t *)fields, count};
+void sp_log(sandpool_route_log_level_t level, sp_text message, const web_route_tuple2_string_string_t *fields, size_t count) {
+    sp_pairs pairs = {(web_route_tuple2_string_string_t *)fields, count};
     sandpool_route_log_write(level, &message, &pairs);
 }
 
@@ -283,14 +283,14 @@ static sp_text given(sp_buffer *buffer) {
     return sp_of(buffer);
 }
 
-bool exports_described_route_run(
-    described_route_args_t *args, described_route_own_state_t state, described_route_json_t *ret, described_route_failure_t *err
+bool exports_web_route_run(
+    web_route_args_t *args, web_route_own_state_t state, web_route_json_t *ret, web_route_failure_t *err
 ) {
     sp_task task = {.args = args, .state = sandpool_route_state_borrow_state(state)};
     sp_buffer result = {0};
     bool done = route.run(&task, &result);
     sandpool_route_state_state_drop_own(state);
-    described_route_args_free(args);
+    web_route_args_free(args);
     if (done) {
         *ret = given(&result);
     } else {
@@ -303,12 +303,12 @@ bool exports_described_route_run(
 
 static void schema(sandpool_route_types_option_json_t *option, const char *text) {
     option->is_some = text != NULL;
-    if (text) described_route_string_dup(&option->val, text);
+    if (text) web_route_string_dup(&option->val, text);
 }
 
-void exports_described_route_describe(described_route_description_t *ret) {
-    described_route_string_dup(&ret->summary, route.summary);
-    described_route_string_dup(&ret->description, route.description);
+void exports_web_route_describe(web_route_description_t *ret) {
+    web_route_string_dup(&ret->summary, route.summary);
+    web_route_string_dup(&ret->description, route.description);
     schema(&ret->input_schema, route.input_schema);
     schema(&ret->result_schema, route.result_schema);
 }

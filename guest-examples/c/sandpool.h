@@ -6,11 +6,11 @@
 #ifndef SANDPOOL_H
 #define SANDPOOL_H
 
-#include "described_route.h"
+#include "web_route.h"
 
-typedef described_route_string_t sp_text;
-typedef described_route_args_t sp_args;
-typedef described_route_list_tuple2_string_string_t sp_pairs;
+typedef web_route_string_t sp_text;
+typedef web_route_args_t sp_args;
+typedef web_route_list_tuple2_string_string_t sp_pairs;
 
 typedef struct {
     char *ptr;
@@ -76,7 +76,7 @@ bool sp_conflict(sp_task *task, sp_text name, uint64_t version);
 /* --- Log and events ---------------------------------------------------------------------------------------- */
 
 /* Writes a line with `count` fields. Progress needs no help: sandpool_route_progress_set and its like. */
-void sp_log(sandpool_route_log_level_t level, sp_text message, const described_route_tuple2_string_string_t *fields, size_t count);
+void sp_log(sandpool_route_log_level_t level, sp_text message, const web_route_tuple2_string_string_t *fields, size_t count);
 void sp_send(const char *name, sp_text data);
 
 #endif

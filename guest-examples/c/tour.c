@@ -91,10 +91,10 @@ static bool echo(sp_task *task, sp_buffer *result) {
     sp_put(result, ",\"variables\":");
     sp_put_text(result, args->variables);
     sp_put(result, ",");
-    described_route_list_string_t names;
+    web_route_list_string_t names;
     sandpool_route_state_method_state_names(task->state, &names);
     put_strings(result, "names", names.ptr, names.len);
-    described_route_list_string_free(&names);
+    web_route_list_string_free(&names);
     put_user(result, &args->user);
     sp_put(result, ",\"request\":{\"method\":");
     sp_put_string(result, args->request.method);
@@ -135,7 +135,7 @@ static bool sum(sp_task *task, sp_buffer *result) {
     snprintf(message, sizeof message, "summing the square roots of %lld to %lld", from, to);
     snprintf(first, sizeof first, "%lld", from);
     snprintf(last, sizeof last, "%lld", to);
-    const described_route_tuple2_string_string_t fields[] = {
+    const web_route_tuple2_string_string_t fields[] = {
         {sp_literal("from"), sp_literal(first)},
         {sp_literal("to"), sp_literal(last)},
     };
