@@ -3,7 +3,7 @@
 use super::{changing, looker};
 use crate::api::problem::{Problem, or_problem};
 use crate::api::tasks::respond_with;
-use crate::api::{Api, not_allowed, request};
+use crate::api::{Api, body, not_allowed, request};
 use crate::clock::Timestamp;
 use crate::plugins::{Upload, UploadError, Uploaded};
 use crate::store::registry::Plugin;
@@ -117,8 +117,12 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
             signature: parts.headers.get(&SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned),
         };
         let managed = &api.0.managed;
-        let Uploaded { plugin, is_new, inspection } =
-            managed.plugins.upload(upload, Body::into_data_stream(body)).await?;
+        let mut body = Box::pin(Body::into_data_stream(body));
+        let uploaded = managed.plugins.upload(upload, &mut body).await;
+        if uploaded.is_err() {
+            body::drain(body).await;
+        }
+        let Uploaded { plugin, is_new, inspection } = uploaded?;
         if is_new {
             managed.routes.plugin_changed(&plugin.name).await;
         }
