@@ -2,7 +2,7 @@
 //! noted of who did so.
 
 use crate::support::{
-    Answer, MINDY, MORTY, Server, User, assembled, compile_bomb, component, ids, morty_and_mindy, sandpool,
+    Answer, MINDY, MORTY, Server, User, assembled, compile_bomb, component, eventually, ids, morty_and_mindy, sandpool,
 };
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -410,4 +410,60 @@ async fn a_compile_bomb_costs_its_uploader_an_error_and_nobody_else_anything() {
     assert!(ran.iter().all(|task| task.text("State") == "Completed"), "others go on");
     assert!(server.resident_mib() < 300.0, "{} MiB", server.resident_mib());
     assert_eq!(ids(&server.get(200, "/tasks/query?limit=1").await).len(), 1);
+}
+
+#[tokio::test]
+async fn tasks_that_wait_for_a_route_run_once_it_comes() {
+    let (hello, folder) = (component("phases.wasm"), Arc::new(tempfile::tempdir().expect("a folder")));
+    let of_file = format!("routes: [{{name: work, method: PUT, path: /work, component: {hello}, pool: {{max: 1}}}}]\n");
+    let mut server = Server::start_in(Arc::clone(&folder), &of_file).await;
+    let running = server.put(202, "/work", json!({"steps": 1000, "pause_ms": 1000})).await.id();
+    server.running(&running).await;
+    let waiting = server.put(202, "/work", json!({"steps": 1, "pause_ms": 1})).await.id();
+    server.kill();
+    let server = Server::start_in(folder, "routes: []\n").await;
+    assert_eq!(server.get(200, &format!("/tasks/{waiting}")).await.text("State"), "NotStarted");
+    uploaded(&server, "work", "1", "phases.wasm").await;
+    routed(&server, 201, "work", "work", json!({})).await;
+    assert_eq!(server.ended(&waiting).await.text("State"), "Completed");
+    assert_eq!(server.ended(&running).await.text("Error"), "Route gone: the task's route is no longer configured");
+}
+
+#[tokio::test]
+async fn former_definitions_are_bounded() {
+    let server = bare().await;
+    uploaded(&server, "hello", "1", "hello.wasm").await;
+    for number in 0..25 {
+        let status = if number == 0 { 201 } else { 200 };
+        routed(&server, status, "greet", "hello", json!({"arguments": {"number": number}})).await;
+    }
+    let revisions = server.get(200, "/-/routes/greet/revisions").await;
+    let numbers: Vec<_> = revisions.body.as_array().expect("a list").iter().map(|r| r["Revision"].as_u64()).collect();
+    assert_eq!(numbers, (6..=25).rev().map(Some).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn one_caller_uploads_few_components_at_once() {
+    use std::io::Write;
+    let server = bare().await;
+    let authority = server.base.strip_prefix("http://").expect("plain HTTP").to_owned();
+    let slow = |name: &str| {
+        let mut stream = std::net::TcpStream::connect(&authority).expect("connects");
+        let head = format!("PUT /-/plugins/{name} HTTP/1.1\r\nhost: {authority}\r\ncontent-length: 1000\r\n\r\nabc");
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream
+    };
+    let held = [slow("a"), slow("b")];
+    let third = eventually("a refusal", || async {
+        let answer = upload(&server, "hello", bytes("hello.wasm")).send().await.ok()?;
+        (answer.status() == 429).then_some(answer)
+    })
+    .await;
+    assert!(third.headers().contains_key("retry-after"));
+    drop(held);
+    eventually("room", || async {
+        let answer = upload(&server, "hello", bytes("hello.wasm")).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
 }
