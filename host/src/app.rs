@@ -200,7 +200,8 @@ impl App {
         let site = Site::open(options, config).await?;
         recover(&runner, &site.heirs().await).await?;
         site.prepare().await;
-        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock };
+        let since = clock.now();
+        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock, since };
         let api = Api::new(runner.clone(), hub.clone(), managed, site.stage());
         Ok(Self {
             runner,

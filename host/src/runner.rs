@@ -270,6 +270,12 @@ impl Runner {
         Ok(Arc::new(task))
     }
 
+    /// This host's name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.0.options.node
+    }
+
     /// Whether new tasks are refused because the host goes down.
     #[must_use]
     pub fn is_draining(&self) -> bool {

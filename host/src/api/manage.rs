@@ -3,7 +3,9 @@
 
 pub(super) mod audit;
 pub(super) mod plugins;
+pub(super) mod pools;
 pub(super) mod routes;
+pub(super) mod tasks;
 
 use super::caller::not_acceptable;
 use super::edge::{self, Peer};
@@ -35,6 +37,8 @@ pub struct Managed {
     pub registry: Arc<dyn Registry>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When this host started.
+    pub since: Timestamp,
 }
 
 /// The routes of a server, as they are managed.
@@ -210,7 +214,7 @@ pub(super) async fn changing(
 
 /// What is asked for: of the query only what says so, since credentials may stand there.
 fn action(parts: &Parts) -> String {
-    const SHOWN: [&str; 2] = ["version", "revision"];
+    const SHOWN: [&str; 3] = ["version", "revision", "dry_run"];
     let query = request::query(&parts.uri).into_iter().filter(|(name, _)| SHOWN.contains(&name.as_str()));
     let query: String = query.zip(['?', '&']).map(|((name, value), mark)| format!("{mark}{name}={value}")).collect();
     shortened(&format!("{} {}{query}", parts.method, parts.uri.path()))
