@@ -399,6 +399,8 @@ async fn a_compile_bomb_costs_its_uploader_an_error_and_nobody_else_anything() {
     routed(&server, 201, "greet", "hello", json!({})).await;
     let bomb = upload(&server, "bomb", std::fs::read(compile_bomb(server.folder().path())).expect("a bomb"));
     let bombing = tokio::spawn(async move { bomb.send().await.expect("an answer") });
+    let confined = eventually("the compiler", || async { compiler_of(server.pid()) }).await;
+    assert!(confined.contains("Seccomp:\t2") && confined.contains("NoNewPrivs:\t1"), "{confined}");
     let mut ran = Vec::new();
     while !bombing.is_finished() {
         ran.push(server.run("/greet", json!({})).await);
@@ -466,4 +468,12 @@ async fn one_caller_uploads_few_components_at_once() {
         answer.status().is_success().then_some(())
     })
     .await;
+}
+
+/// The status of this server's compile child, once that has read its input and has given up what it does not need.
+fn compiler_of(server: i32) -> Option<String> {
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let statuses = processes.filter_map(|process| std::fs::read_to_string(process.path().join("status")).ok());
+    let is_child = |status: &String| status.contains(&format!("PPid:\t{server}\n"));
+    statuses.filter(is_child).find(|status| status.contains("NoNewPrivs:\t1"))
 }
