@@ -32,7 +32,7 @@ macro_rules! languages {
     };
 }
 
-languages!(c, cpp, go, js, python, rust);
+languages!(c, cpp, go, js, python, rust, zig);
 
 type Behaviour = for<'a> fn(&'a Tour) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 

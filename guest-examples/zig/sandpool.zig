@@ -168,10 +168,10 @@ pub const Level = enum(u8) { trace, debug, info, warn, @"error" };
 
 /// Writes a line to the task's log, with at most 16 fields.
 pub fn log(level: Level, message: []const u8, fields: []const Pair) void {
-    var pairs: [16]c.web_route_tuple2_string_string_t = undefined;
-    const count = @min(fields.len, pairs.len);
-    for (pairs[0..count], fields[0..count]) |*pair, field| pair.* = .{ .f0 = lent(field[0]), .f1 = lent(field[1]) };
-    var list: c.web_route_list_tuple2_string_string_t = .{ .ptr = &pairs, .len = count };
+    var lines: [16]c.web_route_tuple2_string_string_t = undefined;
+    const count = @min(fields.len, lines.len);
+    for (lines[0..count], fields[0..count]) |*pair, field| pair.* = .{ .f0 = lent(field[0]), .f1 = lent(field[1]) };
+    var list: c.web_route_list_tuple2_string_string_t = .{ .ptr = &lines, .len = count };
     var line = lent(message);
     c.sandpool_route_log_write(@backingInt(level), &line, &list);
 }

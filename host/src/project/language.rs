@@ -17,7 +17,7 @@ pub struct Language {
     pub(super) changes: &'static [(&'static str, &'static str, &'static str)],
 }
 
-pub(super) static LANGUAGES: [Language; 6] = [
+pub(super) static LANGUAGES: [Language; 7] = [
     Language {
         name: "rust",
         source: "src/lib.rs",
@@ -46,6 +46,7 @@ pub(super) static LANGUAGES: [Language; 6] = [
     plain("c", "route.c", "zig", &["zig-compiler", "c"]),
     plain("cpp", "route.cpp", "zig", &["zig-compiler", "cpp"]),
     plain("go", "route.go", "go", &["go"]),
+    plain("zig", "route.zig", "zig", &["zig-compiler", "zig"]),
 ];
 
 /// A language whose projects have the example's files as they are.
