@@ -66,7 +66,19 @@ pub const Maybe = union(enum) {
 
 // --- Shared variables ---------------------------------------------------------------------------------------
 
-pub const Versioned = struct { value: std.json.Value, version: u64 };
+/// Its memory is there until `deinit`.
+pub const Versioned = struct {
+    parsed: std.json.Parsed(std.json.Value),
+    version: u64,
+
+    pub fn value(versioned: Versioned) std.json.Value {
+        return versioned.parsed.value;
+    }
+
+    pub fn deinit(versioned: Versioned) void {
+        versioned.parsed.deinit();
+    }
+};
 
 /// What became of an `update`.
 pub const Update = union(enum) {
@@ -91,9 +103,9 @@ pub const State = struct {
         if (!found.is_some) return null;
         defer c.sandpool_route_state_option_versioned_free(&found);
         const options: std.json.ParseOptions = .{ .allocate = .alloc_always };
-        const value = std.json.parseFromSliceLeaky(std.json.Value, task.arena, text(found.val.value), options) catch |fault|
+        const parsed = std.json.parseFromSlice(std.json.Value, std.heap.c_allocator, text(found.val.value), options) catch |fault|
             return if (fault == error.OutOfMemory) error.OutOfMemory else unreachable; // the host keeps only JSON
-        return .{ .value = value, .version = found.val.version };
+        return .{ .parsed = parsed, .version = found.val.version };
     }
 
     /// Writes whatever the present value, and returns the new version.

@@ -101,7 +101,9 @@ fn sum(task: *Task, input: Input) !Value {
 
 fn compareAndSet(task: *Task, input: Input) !Value {
     const name = input.name orelse "";
-    for (0..input.reads) |_| _ = try task.state.get(task, name);
+    for (0..input.reads) |_| {
+        if (try task.state.get(task, name)) |found| found.deinit();
+    }
     switch (input.set) {
         .value => |new| return value(task, .{ .value = new, .version = try task.state.set(task, name, new) }),
         .absent => {},
@@ -118,13 +120,18 @@ fn compareAndSet(task: *Task, input: Input) !Value {
     }
     while (true) {
         const found = try task.state.get(task, name);
-        const before: i64 = if (found) |it| (if (it.value == .integer) it.value.integer else 0) else 0;
+        defer if (found) |it| it.deinit();
+        const before = if (found) |it| integer(it.value()) else 0;
         const new = before + input.by;
         switch (try task.state.update(task, name, if (found) |it| it.version else null, new)) {
             .done => |version| return value(task, .{ .value = new, .version = version }),
             .conflict => {}, // another task came first: again, with the value that is there now
         }
     }
+}
+
+fn integer(number: Value) i64 {
+    return if (number == .integer) number.integer else 0;
 }
 
 fn tell(task: *Task, count: u32) !Value {
