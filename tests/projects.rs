@@ -221,7 +221,10 @@ fn build_says_what_is_wrong_with_a_project() {
     let folder = tempfile::tempdir().expect("a folder");
     let build = || sandpool().arg("build").arg(folder.path()).output().expect("the program runs");
     for (project, words) in [
-        (None, "has no sandpool.project.yaml: make a project with `sandpool new NAME --lang rust|js|python|c|cpp|go|zig`"),
+        (
+            None,
+            "has no sandpool.project.yaml: make a project with `sandpool new NAME --lang rust|js|python|c|cpp|go|zig`",
+        ),
         (Some("language: cobol"), "language: expected one of rust, js, python, c, cpp, go, zig, found cobol"),
         (Some("language: c\nlanguige: c"), "unknown field `languige`"),
         (Some("language: c\ncomponent: target"), "component: expected a file NAME.wasm, found target"),
