@@ -34,11 +34,12 @@ pub fn assembled(name: &str, folder: &Path) -> String {
 /// unlimited compiler some 10 s and 2.3 GB.
 pub fn compile_bomb(folder: &Path) -> String {
     let locals = "i64 ".repeat(10_000);
-    let blocks: String = (0..10_000)
+    // The parameter is local 0.
+    let blocks: String = (1..=10_000)
         .map(|n| {
             format!(
                 "(block (br_if 0 (i64.eqz (local.get {n}))) (local.set {n} (i64.add (local.get {n}) (local.get {}))))",
-                (n * 7) % 10_000
+                (n * 7) % 10_000 + 1
             )
         })
         .collect();
