@@ -491,3 +491,24 @@ fn compiler_of(server: i32) -> Option<String> {
     let is_child = |status: &String| status.contains(&format!("PPid:\t{server}\n"));
     statuses.filter(is_child).find(|status| status.contains("NoNewPrivs:\t1"))
 }
+
+#[tokio::test]
+async fn pages_from_elsewhere_manage_nothing() {
+    let file = component("hello.wasm");
+    let routes = format!("routes: [{{method: PUT, path: /hello, component: {file}}}]\n");
+    let head = "server: {listen: \"127.0.0.1:0\", cors: [\"*\"]}\nstore: {url: \"sqlite:tasks.db\"}\n";
+    let server = Server::start_with(Arc::new(tempfile::tempdir().expect("a folder")), head, &routes).await;
+    let with = |name: &'static str, value: &'static str| server.request("GET", "/-/plugins").header(name, value);
+    for refused in [
+        ("host", "evil.example"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("x-forwarded-for", "1.2.3.4"),
+    ] {
+        server.send(403, with(refused.0, refused.1)).await;
+    }
+    for admitted in [("host", "localhost:8080"), ("origin", "http://localhost:3000"), ("origin", "http://[::1]:3000")] {
+        server.send(200, with(admitted.0, admitted.1)).await;
+    }
+    server.send(202, server.request("PUT", "/hello").header("origin", "https://other.example")).await;
+}
