@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod callbacks;
+mod client;
 mod command_line;
 mod connections;
 mod deploys;
