@@ -2,7 +2,7 @@
 //! noted of who did so.
 
 use crate::support::{
-    Answer, MINDY, MORTY, Server, User, assembled, compile_bomb, component, ids, morty_and_mindy, sandpool,
+    Answer, MINDY, MORTY, Server, User, assembled, compile_bomb, component, eventually, ids, morty_and_mindy, sandpool,
 };
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ async fn a_component_that_cannot_run_is_refused_and_nothing_is_kept() {
         ("x", wat("core-module"), 422, &["is a core WebAssembly module"]),
         ("x", wat("no-run"), 422, &["does not fit world `route`", "run"]),
         ("x", wat("alien-import"), 422, &["imports what this host does not give: "]),
-        ("..", bytes("hello.wasm"), 404, &[]),
+        ("..", Vec::new(), 404, &[]),
         ("a%2F..%2Fb", bytes("hello.wasm"), 400, &["`a/../b`: expected 1 to 64 characters"]),
     ];
     for (name, component, status, words) in cases {
@@ -230,8 +230,8 @@ async fn a_faulty_route_says_where_and_changes_nothing() {
         ("method: PUT\npath: /a\nplugin: hello\nname: other\n", "the route:4:7: name: expected `a`, as in the path"),
         ("method: PUT\npath: /a\nplugin: hello@9\n", "there is no version 9 of a plugin hello"),
         ("method: PUT\npath: /a\nplugin: nobody\n", "there is no version latest of a plugin nobody"),
-        ("method: PUT\npath: /a\nplugin: hello@1\nsplit: {1: 1}\n", "plugin: expected a name without a version"),
-        ("method: PUT\npath: /a\nplugin: hello\nsplit: {1: 0}\n", "split: expected a version with a share above 0"),
+        ("method: PUT\npath: /a\nplugin: hello@1\nsplit: {\"1\": 1}\n", "plugin: expected a name without a version"),
+        ("method: PUT\npath: /a\nplugin: hello\nsplit: {\"1\": 0}\n", "split: expected a version with a share above 0"),
         ("method: PUT\npath: /a\nplugin: hello\narguments: {k: \"${HOME}\"}\nplugins: 1", "unknown key `plugins`"),
         ("- method: PUT\n", "expected a map for a route"),
     ];
@@ -297,7 +297,7 @@ async fn only_who_may_manage_does_and_all_of_it_is_noted() {
     let asks = |user: User, request| user.asks(request);
     server.send(401, upload(&server, "hello", bytes("hello.wasm"))).await;
     server.send(403, asks(MINDY, upload(&server, "hello", bytes("hello.wasm")))).await;
-    server.send(201, asks(MORTY, upload(&server, "hello?version=1", bytes("hello.wasm")))).await;
+    server.send(201, asks(MORTY, upload(&server, "hello?key=secret&version=1", bytes("hello.wasm")))).await;
     for path in ["/-/plugins", "/-/plugins/hello", "/-/routes", "/-/routes/x", "/-/routes/x/revisions", "/-/audit"] {
         server.get(401, path).await;
     }
@@ -399,6 +399,8 @@ async fn a_compile_bomb_costs_its_uploader_an_error_and_nobody_else_anything() {
     routed(&server, 201, "greet", "hello", json!({})).await;
     let bomb = upload(&server, "bomb", std::fs::read(compile_bomb(server.folder().path())).expect("a bomb"));
     let bombing = tokio::spawn(async move { bomb.send().await.expect("an answer") });
+    let confined = eventually("the compiler", || async { compiler_of(server.pid()) }).await;
+    assert!(confined.contains("Seccomp:\t2") && confined.contains("NoNewPrivs:\t1"), "{confined}");
     let mut ran = Vec::new();
     while !bombing.is_finished() {
         ran.push(server.run("/greet", json!({})).await);
@@ -410,4 +412,68 @@ async fn a_compile_bomb_costs_its_uploader_an_error_and_nobody_else_anything() {
     assert!(ran.iter().all(|task| task.text("State") == "Completed"), "others go on");
     assert!(server.resident_mib() < 300.0, "{} MiB", server.resident_mib());
     assert_eq!(ids(&server.get(200, "/tasks/query?limit=1").await).len(), 1);
+}
+
+#[tokio::test]
+async fn tasks_that_wait_for_a_route_run_once_it_comes() {
+    let (hello, folder) = (component("phases.wasm"), Arc::new(tempfile::tempdir().expect("a folder")));
+    let of_file = format!("routes: [{{name: work, method: PUT, path: /work, component: {hello}, pool: {{max: 1}}}}]\n");
+    let mut server = Server::start_in(Arc::clone(&folder), &of_file).await;
+    let running = server.put(202, "/work", json!({"steps": 1000, "pause_ms": 1000})).await.id();
+    server.running(&running).await;
+    let waiting = server.put(202, "/work", json!({"steps": 1, "pause_ms": 1})).await.id();
+    server.kill();
+    let server = Server::start_in(folder, "routes: []\n").await;
+    assert_eq!(server.get(200, &format!("/tasks/{waiting}")).await.text("State"), "NotStarted");
+    uploaded(&server, "work", "1", "phases.wasm").await;
+    routed(&server, 201, "work", "work", json!({})).await;
+    assert_eq!(server.ended(&waiting).await.text("State"), "Completed");
+    assert_eq!(server.ended(&running).await.text("Error"), "Route gone: the task's route is no longer configured");
+}
+
+#[tokio::test]
+async fn former_definitions_are_bounded() {
+    let server = bare().await;
+    uploaded(&server, "hello", "1", "hello.wasm").await;
+    for number in 0..25 {
+        let status = if number == 0 { 201 } else { 200 };
+        routed(&server, status, "greet", "hello", json!({"arguments": {"number": number}})).await;
+    }
+    let revisions = server.get(200, "/-/routes/greet/revisions").await;
+    let numbers: Vec<_> = revisions.body.as_array().expect("a list").iter().map(|r| r["Revision"].as_u64()).collect();
+    assert_eq!(numbers, (6..=25).rev().map(Some).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn one_caller_uploads_few_components_at_once() {
+    use std::io::Write;
+    let server = bare().await;
+    let authority = server.base.strip_prefix("http://").expect("plain HTTP").to_owned();
+    let slow = |name: &str| {
+        let mut stream = std::net::TcpStream::connect(&authority).expect("connects");
+        let head = format!("PUT /-/plugins/{name} HTTP/1.1\r\nhost: {authority}\r\ncontent-length: 1000\r\n\r\nabc");
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream
+    };
+    let held = [slow("a"), slow("b")];
+    let third = eventually("a refusal", || async {
+        let answer = upload(&server, "hello", bytes("hello.wasm")).send().await.ok()?;
+        (answer.status() == 429).then_some(answer)
+    })
+    .await;
+    assert!(third.headers().contains_key("retry-after"));
+    drop(held);
+    eventually("room", || async {
+        let answer = upload(&server, "hello", bytes("hello.wasm")).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+}
+
+/// The status of this server's compile child, once that has read its input and has given up what it does not need.
+fn compiler_of(server: i32) -> Option<String> {
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let statuses = processes.filter_map(|process| std::fs::read_to_string(process.path().join("status")).ok());
+    let is_child = |status: &String| status.contains(&format!("PPid:\t{server}\n"));
+    statuses.filter(is_child).find(|status| status.contains("NoNewPrivs:\t1"))
 }

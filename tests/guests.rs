@@ -62,7 +62,7 @@ fn prebuilt_components_are_small_and_fit_their_worlds() {
 }
 
 #[tokio::test]
-async fn the_example_configuration_serves_every_example_within_40_mib() {
+async fn the_example_configuration_serves_every_example_in_little_memory() {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let text = std::fs::read_to_string(examples().join("sandpool.yaml")).expect("the example configuration");
     let prebuilt = format!("component: {}/", examples().join("prebuilt").display());
@@ -70,13 +70,14 @@ async fn the_example_configuration_serves_every_example_within_40_mib() {
     assert!(routes.contains(&prebuilt));
     let routes = routes.replace("127.0.0.1:8080", "127.0.0.1:0");
     let server = Server::start_with(folder, "", &routes).await;
-    // Idle is what remains once the components are loaded and their first instances are ready.
-    let idle = eventually("40 MiB or less", || async {
-        let resident = server.resident_mib();
-        (resident <= 40.0).then_some(resident)
+    // Idle is what remains once the components are loaded and their first instances are ready. Of the program's own code,
+    // which is in memory too, this unoptimised one has four times as much as a release.
+    let idle = eventually("20 MiB or less", || async {
+        let own = server.memory_mib("RssAnon");
+        (own <= 20.0).then_some(own)
     })
     .await;
-    println!("idle with the examples loaded: {idle:.1} MiB resident");
+    println!("idle with the examples loaded: {idle:.1} MiB of its own, {:.1} MiB resident", server.resident_mib());
     let greeting = server.run("/hello/world", json!({"name": "you"})).await;
     assert_eq!(greeting.text("State"), "Completed", "{greeting:?}");
     let sum = server.run("/sumOfSquareRoots?Start=1&End=100", Value::Null).await;

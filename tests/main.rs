@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::large_futures)]
 
 mod bad_input;
+mod bulk;
 mod callbacks;
 mod client;
 mod command_line;

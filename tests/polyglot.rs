@@ -364,3 +364,84 @@ async fn describe(tour: &Tour) {
     let refused = tour.server.put(422, "/tour/x", json!({"do": "dance"})).await;
     assert!(refused.body["errors"].to_string().contains("/do"), "{refused:?}");
 }
+
+/// A component that takes seconds to compile does not hold up the start: its tasks are taken, and wait; what it says about
+/// itself holds for them, too.
+#[tokio::test]
+async fn background() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let cache = folder.path().join("compiled");
+    let environment = [("SANDPOOL_CACHE", cache.to_str().expect("text"))];
+    let broken = folder.path().join("broken.wasm");
+    let python = component("tour-python.wasm");
+    let bytes = std::fs::read(&python).expect("a component");
+    std::fs::write(&broken, &bytes[..bytes.len() / 2]).expect("writable");
+    let configuration = format!(
+        "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite:tasks.db\"}}\nroutes:\n  \
+         - {{method: PUT, path: /big, component: {python}}}\n  - {{method: PUT, path: /small, component: {}}}\n  \
+         - {{method: PUT, path: /broken, component: {}}}\n",
+        component("hello.wasm"),
+        broken.display(),
+    );
+    let server = Server::start_as(folder.clone(), &environment, &configuration).await;
+    let waiting = server.put(202, "/big", json!({"do": "events", "count": 0})).await.id();
+    let unfit = server.put(202, "/big", json!({"do": "nothing"})).await.id();
+    let views = server.get(200, "/-/routes").await;
+    let state = |views: &Answer, path: &str| {
+        let views = views.body.as_array().expect("routes");
+        views.iter().find(|view| view["Path"] == path).map(|view| view["State"].clone()).expect("the route")
+    };
+    assert_eq!((state(&views, "/big"), state(&views, "/small")), (json!("Compiling"), json!("Active")));
+    assert_eq!(server.run("/small", json!({})).await.text("State"), "Completed", "others do not wait");
+    assert_eq!(server.ended(&waiting).await.text("State"), "Completed");
+    let log = server.get(200, &format!("/tasks/{waiting}/log")).await;
+    assert!(log.body.to_string().contains("waits for the route's component, which is being compiled"), "{log:?}");
+    let unfit = server.ended(&unfit).await;
+    assert_eq!(unfit.text("Error"), "the input does not fit the component's schema", "{unfit:?}");
+    server.put(422, "/big", json!({"do": "nothing"})).await;
+    let document = server.get(200, "/openapi.json").await;
+    assert_eq!(document.body["paths"]["/big"]["put"]["summary"], "Tour of the guest interface");
+    // One that cannot be compiled is known as faulty, and takes no tasks.
+    eventually("the fault", || async {
+        (state(&server.get(200, "/-/routes").await, "/broken") == "Faulty").then_some(())
+    })
+    .await;
+    let refused = server.put(503, "/broken", json!({})).await;
+    assert!(
+        refused.text("detail").contains("the host's log says why") || refused.text("detail").contains("log says why")
+    );
+    assert!(server.log().contains("is no valid component"), "{}", server.log());
+}
+
+/// With all languages loaded and compiled before, a restart takes well under a second; measured here, and printed.
+#[tokio::test]
+async fn warm() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let route = |language: &&str| {
+        format!("  - {{method: PUT, path: /{language}, component: {}}}\n", component(&format!("tour-{language}.wasm")))
+    };
+    let routes: String = LANGUAGES.iter().map(route).collect();
+    let mut server = Server::start_in(folder.clone(), &format!("routes:\n{routes}")).await;
+    eventually("all compiled", || async {
+        let views = server.get(200, "/-/routes").await;
+        views.body.as_array().expect("routes").iter().all(|view| view["State"] == "Active").then_some(())
+    })
+    .await;
+    server.kill();
+    let began = Instant::now();
+    let server = Server::start_in(folder, &format!("routes:\n{routes}")).await;
+    let ready = began.elapsed();
+    for language in LANGUAGES {
+        assert_eq!(
+            server.run(&format!("/{language}"), json!({"do": "events", "count": 0})).await.text("State"),
+            "Completed"
+        );
+    }
+    println!(
+        "restart with {} languages loaded: {:.2} s; resident {:.0} MiB",
+        LANGUAGES.len(),
+        ready.as_secs_f64(),
+        server.resident_mib()
+    );
+    assert!(ready < Duration::from_secs(10), "{ready:?}");
+}

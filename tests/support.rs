@@ -402,10 +402,15 @@ impl Server {
         ticks / 100.0
     }
 
-    /// Resident memory in MiB.
+    /// Resident memory in MiB, the program's own code included.
     pub fn resident_mib(&self) -> f64 {
+        self.memory_mib("VmRSS")
+    }
+
+    /// A line of the process's status in MiB.
+    pub fn memory_mib(&self, what: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a live process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with(&format!("{what}:"))).expect(what);
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") / 1024.0
     }
 

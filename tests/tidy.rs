@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 13] = [
 const CRATES: [(&str, &[&str]); 19] = [
     ("axum", &["api", "app"]),
     ("axum_server", &["app"]),
-    ("wasmtime", &["wasm", "plugins"]),
+    ("wasmtime", &["wasm"]),
     ("wasmtime_wasi", &["wasm"]),
     ("wasmtime_wasi_http", &["wasm"]),
     ("rusqlite", &["store"]),

@@ -45,6 +45,7 @@ use manage::Managed;
 use percent_encoding::percent_decode_str;
 use problem::{Problem, or_problem};
 use rate::Limiter;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tasks::AboutTask;
 
@@ -129,6 +130,8 @@ pub struct Endpoints {
     events: Option<(String, String)>,
     /// The routes that send events, with their groups.
     followed: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// All routes, by name.
+    routes: BTreeMap<Arc<str>, Deployed>,
 }
 
 enum Endpoint {
@@ -194,7 +197,19 @@ impl Endpoints {
             Some((Arc::clone(&loaded.route.name), sse.group.clone()))
         };
         let followed = main.iter().filter_map(followed).collect();
-        Ok(Self { table, get, documents, events, followed })
+        let named = |loaded: &Arc<LoadedRoute>| Arc::clone(&loaded.route.name);
+        let routes = main.iter().map(named).zip(routes.iter().cloned()).collect();
+        Ok(Self { table, get, documents, events, followed, routes })
+    }
+
+    /// The route of this name.
+    fn deployed(&self, name: &str) -> Option<&Deployed> {
+        self.routes.get(name)
+    }
+
+    /// The definitions of all routes, by name.
+    fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.values().filter_map(Deployed::main).map(|loaded| &loaded.route)
     }
 
     /// The OpenAPI document of these endpoints.
@@ -243,6 +258,9 @@ impl Api {
             .route("/-/routes/{name}/revisions", get(manage::routes::revisions))
             .route("/-/routes/{name}/{action}", post(manage::routes::act).fallback(manage::routes::only_post))
             .route("/-/audit", get(manage::audit::list))
+            .route("/-/pools", get(manage::pools::pools))
+            .route("/-/nodes", get(manage::pools::nodes))
+            .route("/-/tasks/{action}", post(manage::tasks::act).fallback(manage::tasks::only_post))
             .fallback(dispatch)
             .method_not_allowed_fallback(only_get)
             .layer(edge::compression());

@@ -78,27 +78,37 @@ pub enum AppError {
     Serve(std::io::Error),
 }
 
-/// The signals that ask for the end: the first begins the shutdown, the second ends its grace.
+/// The signals that ask for the end (the first begins the shutdown, the second ends its grace), and the one that asks for
+/// the configuration to be read again.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
-    /// From now on SIGTERM and SIGINT are taken here.
+    /// From now on SIGTERM, SIGINT and SIGHUP are taken here.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The next one.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        next(&mut self.terminate, &mut self.interrupt).await;
+    }
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
@@ -190,7 +200,8 @@ impl App {
         let site = Site::open(options, config).await?;
         recover(&runner, &site.heirs().await).await?;
         site.prepare().await;
-        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock };
+        let since = clock.now();
+        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock, since };
         let api = Api::new(runner.clone(), hub.clone(), managed, site.stage());
         Ok(Self {
             runner,
@@ -230,7 +241,8 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Serve`].
-    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
+    pub async fn run(self, signals: Signals) -> Result<(), AppError> {
+        let Signals { mut terminate, mut interrupt, hangup } = signals;
         let handle = Handle::new();
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
@@ -239,7 +251,7 @@ impl App {
             (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let callbacks_over = CancellationToken::new();
         let delivering = tokio::spawn(self.callbacks.deliver(callbacks_over.clone()));
-        let watching_site = tokio::spawn(self.site.run());
+        let watching_site = tokio::spawn(self.site.run(hangup));
         let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
             None => (tokio::spawn(limited(server.acceptor(bounded)).serve(service)), None),
@@ -251,7 +263,7 @@ impl App {
         };
         let mut served = None;
         tokio::select! {
-            () = signals.next() => tracing::info!("shutting down: running tasks have {:?}", self.grace),
+            () = next(&mut terminate, &mut interrupt) => tracing::info!("shutting down: running tasks have {:?}", self.grace),
             // A listener that breaks is an end like any other: nothing that runs is lost.
             broken = &mut serving => served = Some(broken),
             // Nobody would be told anything any more.
@@ -261,7 +273,7 @@ impl App {
         let grace_is_over = async {
             tokio::select! {
                 () = tokio::time::sleep(self.grace) => {}
-                () = signals.next() => {}
+                () = next(&mut terminate, &mut interrupt) => {}
             }
         };
         let stopped = self.runner.drain(grace_is_over).await;

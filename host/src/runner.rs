@@ -33,8 +33,9 @@ use crate::value::Json;
 use lane::Lanes;
 use live::Board;
 use pump::Pump;
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,8 @@ struct Inner {
     /// No task runs any more.
     drained: CancellationToken,
     pump: Arc<Pump>,
+    /// Routes that had stored tasks at the start, and were not there.
+    orphaned: Mutex<HashSet<String>>,
 }
 
 impl Runner {
@@ -113,6 +116,7 @@ impl Runner {
             draining: CancellationToken::new(),
             drained: CancellationToken::new(),
             pump: Arc::default(),
+            orphaned: Mutex::default(),
         }))
     }
 
@@ -264,6 +268,12 @@ impl Runner {
         }
         note_end(&task, &self.0.options.metrics.route(&task.name));
         Ok(Arc::new(task))
+    }
+
+    /// This host's name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.0.options.node
     }
 
     /// Whether new tasks are refused because the host goes down.

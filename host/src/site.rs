@@ -222,6 +222,9 @@ impl Site {
         options.registry_ready(&config).await?;
         warn_of_starts(&state.config, &config);
         let gone: Vec<Arc<str>> = state.names().filter(|name| !has_name(&files, &runtime, name)).collect();
+        for loaded in offered(&files, &runtime).iter().filter_map(Deployed::main) {
+            options.runner.adopt(loaded).await?;
+        }
         (state.files, state.runtime, state.config) = (files, runtime, Arc::new(config));
         state.pending.extend(pending);
         self.show(&state)?;

@@ -5,6 +5,7 @@ mod bindings;
 mod cache;
 mod compile;
 mod component;
+mod confine;
 mod control;
 mod describe;
 mod engine;

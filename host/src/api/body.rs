@@ -6,6 +6,8 @@ use crate::codec::{self, Format, Incoming};
 use crate::value::Json;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::time::Duration;
 
@@ -36,12 +38,20 @@ pub async fn read_text(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     Ok((text, is_yaml, value))
 }
 
-/// Reads what a client that was refused still sends, within limits.
-pub async fn drain(body: Body) {
+/// Reads what a client that was refused still sends, within limits: else it would not get to read why.
+pub async fn drain<E>(mut body: impl Stream<Item = Result<Bytes, E>> + Unpin) {
     const MOST: usize = 16 << 20;
     const LONGEST: Duration = Duration::from_secs(5);
-    let mut body = Limited::new(body, MOST);
-    drop(tokio::time::timeout(LONGEST, async { while let Some(Ok(_)) = body.frame().await {} }).await);
+    let reading = async {
+        let mut left = MOST;
+        while let Some(Ok(piece)) = body.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    drop(tokio::time::timeout(LONGEST, reading).await);
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {

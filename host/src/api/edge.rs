@@ -75,21 +75,35 @@ impl Peer {
 /// # Errors
 /// 401 or 403.
 pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<Option<Principal>, Problem> {
+    let principal = manager(api, parts).await?;
+    may_manage(api, principal.as_ref(), parts)?;
+    Ok(principal)
+}
+
+/// Who wants to use the management endpoints, if anybody is asked.
+///
+/// # Errors
+/// 401.
+pub async fn manager(api: &Api, parts: &Parts) -> Result<Option<Principal>, Problem> {
     let surface = api.now();
-    let Some(admin) = &surface.options.admin else {
-        return match Peer::of(parts).is_local(&parts.headers) {
-            true => Ok(None),
-            false => Err(Problem::new(
-                403,
-                "Only callers on this machine may do this; `admin` in the configuration lets others.",
-            )),
-        };
-    };
-    let principal = Caller::authenticate(api, admin.scheme.as_deref(), parts).await?;
-    let admitted = principal.as_ref().is_some_and(|principal| admin.access.admits(principal));
-    match admin.access.is_empty() || admitted {
-        true => Ok(principal),
-        false => Err(Problem::new(403, "You may not manage this server.")),
+    let scheme = surface.options.admin.as_ref().and_then(|admin| admin.scheme.as_deref());
+    Caller::authenticate(api, scheme, parts).await
+}
+
+/// Whether somebody may use the management endpoints.
+///
+/// # Errors
+/// 403.
+pub fn may_manage(api: &Api, principal: Option<&Principal>, parts: &Parts) -> Result<(), Problem> {
+    match &api.now().options.admin {
+        None if Peer::of(parts).is_local(&parts.headers) => Ok(()),
+        None => Err(Problem::new(
+            403,
+            "Only callers on this machine may do this; `admin` in the configuration lets others.",
+        )),
+        Some(admin) if admin.access.is_empty() => Ok(()),
+        Some(admin) if principal.is_some_and(|principal| admin.access.admits(principal)) => Ok(()),
+        Some(_) => Err(Problem::new(403, "You may not manage this server.")),
     }
 }
 

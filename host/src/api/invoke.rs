@@ -88,7 +88,7 @@ pub async fn invoke(
 }
 
 /// A number out of all that there are, as good as any other.
-fn spread() -> u32 {
+pub fn spread() -> u32 {
     let mut bytes = [0; 4];
     // Without entropy every task goes to the first version, which is better than none.
     let _ = getrandom::fill(&mut bytes);

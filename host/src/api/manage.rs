@@ -3,10 +3,12 @@
 
 pub(super) mod audit;
 pub(super) mod plugins;
+pub(super) mod pools;
 pub(super) mod routes;
+pub(super) mod tasks;
 
 use super::caller::not_acceptable;
-use super::edge::{Peer, admit_admin};
+use super::edge::{self, Peer};
 use super::problem::{Problem, or_problem};
 use super::{Api, body, request};
 use crate::clock::{Clock, Timestamp};
@@ -35,6 +37,8 @@ pub struct Managed {
     pub registry: Arc<dyn Registry>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// When this host started.
+    pub since: Timestamp,
 }
 
 /// The routes of a server, as they are managed.
@@ -162,7 +166,11 @@ impl Manager {
 
 /// Lets somebody look.
 pub(super) async fn looker(api: &Api, parts: &Parts) -> Result<Manager, Problem> {
-    let principal = admit_admin(api, parts).await?;
+    admitted(api, edge::manager(api, parts).await?, parts)
+}
+
+fn admitted(api: &Api, principal: Option<Principal>, parts: &Parts) -> Result<Manager, Problem> {
+    edge::may_manage(api, principal.as_ref(), parts)?;
     let answer = negotiate(request::accepted(&parts.headers), &Format::ALL);
     Ok(Manager { principal, answer: answer.ok_or_else(|| not_acceptable(&Format::ALL))? })
 }
@@ -178,23 +186,20 @@ pub(super) async fn changing(
         at: api.0.managed.clock.now(),
         by: None,
         from: Peer::of(&parts).0.map(|address| address.ip().to_canonical().to_string()),
-        action: format!(
-            "{} {}",
-            parts.method,
-            shortened(parts.uri.path_and_query().map_or("", |target| target.as_str()))
-        ),
+        action: action(&parts),
         status: 0,
         detail: None,
     };
     let asked = parts.clone();
-    let answer = match looker(api, &parts).await {
-        Ok(manager) => {
-            deed.by = manager.name();
-            change(manager, parts, body).await
-        }
+    let principal = edge::manager(api, &parts).await;
+    if let Ok(Some(principal)) = &principal {
+        deed.by = Some(principal.id.clone());
+    }
+    let answer = match principal.and_then(|principal| admitted(api, principal, &parts)) {
+        Ok(manager) => change(manager, parts, body).await,
         Err(problem) => {
             // Whoever is still sending must be able to read why it was refused.
-            body::drain(body).await;
+            body::drain(body.into_data_stream()).await;
             Err(problem)
         }
     };
@@ -205,6 +210,14 @@ pub(super) async fn changing(
         tracing::error!("what was managed could not be noted: {error}");
     }
     response
+}
+
+/// What is asked for: of the query only what says so, since credentials may stand there.
+fn action(parts: &Parts) -> String {
+    const SHOWN: [&str; 3] = ["version", "revision", "dry_run"];
+    let query = request::query(&parts.uri).into_iter().filter(|(name, _)| SHOWN.contains(&name.as_str()));
+    let query: String = query.zip(['?', '&']).map(|((name, value), mark)| format!("{mark}{name}={value}")).collect();
+    shortened(&format!("{} {}{query}", parts.method, parts.uri.path()))
 }
 
 /// The beginning of what a client sent or was told.

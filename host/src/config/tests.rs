@@ -262,7 +262,6 @@ pub const ROUTE: &str = "routes: [{method: put, path: /a, component: ids.wasm}]\
 fn faults_of_sections() {
     let cases = [
         ("", "a:1:1: expected routes under `routes`, found none; `routes: []` if all of them come at runtime"),
-        ("routes: {}", "a:1:9: routes: expected a list, found a map"),
         ("routes: 5", "a:1:9: routes: expected a list, found the number 5"),
         ("routes: [5]", "a:1:10: expected a map for a route, found the number 5"),
         ("- a", "a:1:1: expected a map for the configuration, found a list"),

@@ -12,8 +12,8 @@ use crate::task::log::{Line, LogBuffer, LogRules};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// How often a task is run again after its host was lost: a task that kills its host must not do so for ever.
 const LOST_HOST_RERUNS: u32 = 10;
@@ -38,9 +38,37 @@ impl Runner {
     /// # Errors
     /// When the store does not answer.
     pub async fn recover(&self, route: impl Fn(&str) -> Option<Arc<LoadedRoute>>) -> Result<Recovered, StoreError> {
+        let recovered = self.take_over(|_| true, route).await?;
+        self.orphaned().extend(recovered.orphans.keys().cloned());
+        Ok(recovered)
+    }
+
+    /// Takes over the tasks that have waited for a route since the start. To be called before it takes new ones.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn adopt(&self, loaded: &Arc<LoadedRoute>) -> Result<(), StoreError> {
+        let name = &*loaded.route.name;
+        if self.orphaned().contains(name) {
+            let recovered = self.take_over(|task| *task.name == *name, |_| Some(Arc::clone(loaded))).await?;
+            self.orphaned().remove(name);
+            tracing::info!(route = name, queued = recovered.queued, "took over the tasks that waited for the route");
+        }
+        Ok(())
+    }
+
+    fn orphaned(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn take_over(
+        &self,
+        is_meant: impl Fn(&Task) -> bool,
+        route: impl Fn(&str) -> Option<Arc<LoadedRoute>>,
+    ) -> Result<Recovered, StoreError> {
         let mut recovered = Recovered::default();
         let mut lost = Vec::new();
-        for task in self.0.options.store.open_tasks().await? {
+        for task in self.0.options.store.open_tasks().await?.into_iter().filter(is_meant) {
             let waits = task.state == State::NotStarted || task.due.is_some();
             match route(&task.name) {
                 // A route may be missing by mistake: what has not run is not thrown away for it.

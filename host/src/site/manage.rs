@@ -98,6 +98,9 @@ impl Site {
         );
         endpoints(&state.config, &offered(&state.files, &runtime)).map_err(SiteError::from)?;
         revision.revision = options.registry.put_route(revision.clone(), standing).await?;
+        if let Some(loaded) = deployed.as_ref().ok().and_then(Deployed::main) {
+            options.runner.adopt(loaded).await?;
+        }
         let route = Runtime { revision, standing, deployed };
         let view = route.view();
         state.runtime.insert(Arc::clone(&route.revision.name), route);

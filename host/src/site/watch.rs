@@ -7,7 +7,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 /// How often the files are looked at. A change counts once it has stood as long.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -18,13 +18,12 @@ type Stamp = Option<(u64, u64, i64, i64)>;
 impl Site {
     /// Applies changes of the file until it is dropped; SIGHUP has it looked at whether it has changed or not.
     /// Before that, what was left to be compiled at the start is.
-    pub async fn run(self) {
+    pub async fn run(self, hangup: Signal) {
         let compiling = self.clone();
-        tokio::join!(compiling.compile_pending(), self.watch());
+        tokio::join!(compiling.compile_pending(), self.watch(hangup));
     }
 
-    async fn watch(&self) {
-        let mut hangup = signal(SignalKind::hangup()).ok();
+    async fn watch(&self, mut hangup: Signal) {
         let mut seen = stamps(&self.files().await).await;
         let mut applied = seen.clone();
         applied
@@ -33,7 +32,7 @@ impl Site {
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => false,
-                () = hung_up(&mut hangup) => true,
+                Some(()) = hangup.recv() => true,
             };
             let now = stamps(&self.files().await).await;
             let is_settled = now == seen;
@@ -88,13 +87,6 @@ fn is_newer((_, _, seconds, nanoseconds): (u64, u64, i64, i64), since: SystemTim
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let written = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
     written.is_some_and(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds) >= since)
-}
-
-async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
-        None => std::future::pending().await,
-    }
 }
 
 async fn stamps(files: &[PathBuf]) -> Vec<(PathBuf, Stamp)> {

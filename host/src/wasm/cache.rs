@@ -9,10 +9,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+/// The most bytes of compiled code that are kept.
+const MOST_BYTES: u64 = 4 << 30;
+/// How often it is noted that a file is still used.
+const USE_NOTED: Duration = Duration::from_secs(24 * 3600);
 /// No compile takes this long.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
@@ -88,6 +92,25 @@ impl Cache {
         load(engine, &self.file(engine, digest))
     }
 
+    /// Removes what was used longest ago until the folder is small enough. Who has a file mapped keeps it.
+    fn trim(&self, most: u64) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let files = entries.flatten().map(|entry| entry.path());
+        let of_code = files.filter(|path| path.extension().is_some_and(|ending| ending == "cwasm"));
+        let mut files: Vec<_> = of_code
+            .filter_map(|path| fs::metadata(&path).and_then(|facts| Ok((facts.modified()?, facts.len(), path))).ok())
+            .collect();
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if total <= most {
+                return;
+            }
+            drop(fs::remove_file(digest_file(&path)).and_then(|()| fs::remove_file(&path)));
+            total = total.saturating_sub(size);
+        }
+    }
+
     /// Compiles a component into the folder.
     pub(super) fn compile(&self, engine: &Engine, binary: &[u8], digest: &str) -> Result<Component, CacheError> {
         let file = self.file(engine, digest);
@@ -103,6 +126,7 @@ impl Cache {
             drop(fs::remove_file(&scratch));
         }
         placed?;
+        self.trim(MOST_BYTES);
         load(engine, &file).ok_or_else(|| CacheError::Folder {
             path: file,
             why: "the file that was just written cannot be read back".into(),
@@ -147,6 +171,14 @@ fn digest_file(file: &Path) -> PathBuf {
     file.with_extension("sha256")
 }
 
+/// Sets the time by which the cache knows what was used longest ago.
+fn note_use(file: &Path) {
+    let age = fs::metadata(file).and_then(|facts| facts.modified()).ok().and_then(|at| at.elapsed().ok());
+    if age.is_some_and(|age| age > USE_NOTED) {
+        drop(fs::File::options().append(true).open(file).and_then(|file| file.set_modified(SystemTime::now())));
+    }
+}
+
 fn load(engine: &Engine, file: &Path) -> Option<Component> {
     let expected = fs::read_to_string(digest_file(file)).ok()?;
     // A torn or altered file must not be mapped as code.
@@ -154,9 +186,33 @@ fn load(engine: &Engine, file: &Path) -> Option<Component> {
         tracing::warn!("{} is damaged and is compiled again", file.display());
         return None;
     }
+    note_use(file);
     // SAFETY: the file was written by this program's compiler into a folder that only this user can write to
     // (checked in `open`), and its digest is the one noted when it was written.
     #[allow(unsafe_code)]
     let loaded = unsafe { Component::deserialize_file(engine, file) };
     loaded.inspect_err(|error| tracing::debug!("{} is compiled again: {error:#}", file.display())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open(folder.path(), Compiler::InProcess).expect("a cache");
+        let now = SystemTime::now();
+        for (name, age) in [("old", 30), ("new", 10), ("middle", 20)] {
+            let path = folder.path().join(name).with_extension("cwasm");
+            fs::write(&path, [0; 100]).expect("written");
+            fs::write(digest_file(&path), "digest").expect("written");
+            let file = fs::File::options().append(true).open(&path).expect("open");
+            file.set_modified(now - Duration::from_secs(age)).expect("aged");
+        }
+        cache.trim(200);
+        let left = |name: &str, ending: &str| folder.path().join(name).with_extension(ending).exists();
+        assert_eq!(["old", "middle", "new"].map(|name| left(name, "cwasm")), [false, true, true]);
+        assert!(!left("old", "sha256") && left("new", "sha256"));
+    }
 }

@@ -2,6 +2,7 @@
 //! wrote the component (a valid 166 KiB one takes 10 s and 2.3 GB), and a compile cannot be interrupted.
 //! Must not know where compiled code is kept.
 
+use super::confine::confine;
 use super::engine::code_settings;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use std::fs;
@@ -35,15 +36,18 @@ impl Compiler {
     pub(super) fn compile(&self, engine: &Engine, binary: &[u8], into: &Path) -> Result<(), String> {
         match self {
             Self::Child(program) => compile_in_child(program, binary, into),
-            Self::InProcess => compile_here(engine, binary, into),
+            Self::InProcess => compile_here(engine, binary, new_file(into)?),
         }
     }
 }
 
-fn compile_here(engine: &Engine, binary: &[u8], into: &Path) -> Result<(), String> {
+fn compile_here(engine: &Engine, binary: &[u8], mut into: fs::File) -> Result<(), String> {
     let code = engine.precompile_component(binary).map_err(|error| format!("{error:#}"))?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(into).map_err(words)?;
-    file.write_all(&code).and_then(|()| file.sync_all()).map_err(words)
+    into.write_all(&code).and_then(|()| into.sync_all()).map_err(words)
+}
+
+fn new_file(path: &Path) -> Result<fs::File, String> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(words)
 }
 
 fn compile_in_child(program: &Path, binary: &[u8], into: &Path) -> Result<(), String> {
@@ -110,6 +114,8 @@ pub fn compile_worker(into: &Path) -> Result<(), String> {
     std::io::stdin().lock().read_to_end(&mut binary).map_err(words)?;
     // Not the pooling allocator: its address space alone would be past the limit.
     let engine = Engine::new(&code_settings()).map_err(|error| format!("{error:#}"))?;
+    let into = new_file(into)?;
+    confine()?;
     compile_here(&engine, &binary, into)
 }
 

@@ -1,9 +1,10 @@
 //! Owns `/-/plugins`: uploaded, listed, fetched and removed. Must not know where plugins are kept.
 
 use super::{changing, looker};
+use crate::api::edge::{Peer, admit_admin};
 use crate::api::problem::{Problem, or_problem};
 use crate::api::tasks::respond_with;
-use crate::api::{Api, not_allowed, request};
+use crate::api::{Api, body, not_allowed, request};
 use crate::clock::Timestamp;
 use crate::plugins::{Upload, UploadError, Uploaded};
 use crate::store::registry::Plugin;
@@ -87,7 +88,7 @@ async fn found(api: &Api, parts: &Parts, name: Option<&str>) -> Result<Response,
 }
 
 async fn component(api: &Api, parts: &Parts, name: &str) -> Result<Response, Problem> {
-    crate::api::edge::admit_admin(api, parts).await?;
+    admit_admin(api, parts).await?;
     let version = request::parameter(&parts.uri, "version");
     let all = api.0.managed.plugins.list().await?;
     let is_meant = |plugin: &&Plugin| {
@@ -112,13 +113,19 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
         let upload = Upload {
             name,
             version: request::parameter(&parts.uri, "version"),
-            caller: super::super::edge::Peer::of(&parts).0.map_or_else(String::new, |peer| peer.ip().to_string()),
+            caller: manager.name().unwrap_or_else(|| {
+                Peer::of(&parts).0.map_or_else(String::new, |peer| peer.ip().to_canonical().to_string())
+            }),
             by: manager.name(),
             signature: parts.headers.get(&SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned),
         };
         let managed = &api.0.managed;
-        let Uploaded { plugin, is_new, inspection } =
-            managed.plugins.upload(upload, Body::into_data_stream(body)).await?;
+        let mut body = Box::pin(Body::into_data_stream(body));
+        let uploaded = managed.plugins.upload(upload, &mut body).await;
+        if uploaded.is_err() {
+            body::drain(body).await;
+        }
+        let Uploaded { plugin, is_new, inspection } = uploaded?;
         if is_new {
             managed.routes.plugin_changed(&plugin.name).await;
         }
