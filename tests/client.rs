@@ -483,6 +483,15 @@ async fn servers_with_other_task_routes_and_behind_a_path_are_asked_there() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_refused_before_it_has_arrived_is_told_why() {
+    let server = Server::start("plugins: {max_size: 100KiB}\nroutes: []\n").await;
+    let file = server.path("large.wasm");
+    fs::write(&file, vec![0; 64 << 20]).expect("writable");
+    let refused = run(&server, 2, &["deploy", &file.display().to_string()]);
+    assert!(refused.err.starts_with("413: "), "{refused:?}");
+}
+
+#[tokio::test]
 async fn plugins_and_routes_are_listed_and_managed() {
     let server = server().await;
     let hello = component("hello.wasm");

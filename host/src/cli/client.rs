@@ -84,6 +84,7 @@ impl Server {
         let base = self.server.clone().or_else(|| variable("SANDPOOL_URL"));
         let base = base_url(&base.unwrap_or_else(|| "http://127.0.0.1:8080".into()))?;
         let http = Http::builder()
+            .user_agent(concat!("sandpool/", env!("CARGO_PKG_VERSION")))
             .default_headers(self.fields()?)
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none());
