@@ -12,6 +12,7 @@ mod connections;
 mod deploys;
 mod directories;
 mod events;
+mod faulty_servers;
 mod fixture;
 mod following;
 mod formats;

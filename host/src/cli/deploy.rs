@@ -119,6 +119,15 @@ async fn upload(client: &Client, arguments: &Arguments, name: &str, bytes: Vec<u
         request = request.header("plugin-signature", signature);
     }
     let answer = client.ask(request).await;
+    let is_begun = bar.position() > 0;
     bar.finish_and_clear();
+    let answer = answer.map_err(|mut refusal| {
+        // Who refuses before all has arrived may close the connection before its reason is read.
+        if is_begun && refusal.ending == Ending::Unreachable {
+            let most = total / 1024 + 1;
+            refusal.words += &format!("; the upload had begun: does its `plugins.max_size` allow {most}KiB?");
+        }
+        refusal
+    });
     answer?.read()
 }
