@@ -6,11 +6,13 @@
 mod bad_input;
 mod bulk;
 mod callbacks;
+mod client;
 mod command_line;
 mod connections;
 mod deploys;
 mod directories;
 mod events;
+mod faulty_servers;
 mod fixture;
 mod following;
 mod formats;

@@ -106,7 +106,16 @@ pub fn sandpool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandpool"));
     command.env("SANDPOOL_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
     // What the caller has set for programs of its own.
-    for name in ["SANDPOOL_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+    for name in [
+        "SANDPOOL_LOG",
+        "SANDPOOL_URL",
+        "SANDPOOL_USER",
+        "SANDPOOL_TOKEN",
+        "SANDPOOL_HEADERS",
+        "SANDPOOL_TASKS",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ] {
         command.env_remove(name);
     }
     command
