@@ -83,7 +83,7 @@ fn values(shape: &Shape) -> BoxedStrategy<Typed> {
         Shape::Record(fields) => all(fields.iter().map(|(_, shape)| shape).collect()).prop_map(Typed::Items).boxed(),
         Shape::Option(some) => prop::option::of(values(some).prop_map(Box::new)).prop_map(Typed::Option).boxed(),
         Shape::Variant(_) | Shape::Enum(_) | Shape::Result(..) => {
-            let cases = shape.cases().into_iter().enumerate().map(|(position, (_, carried))| match carried {
+            let cases = shape.cases().enumerate().map(|(position, (_, carried))| match carried {
                 Some(carried) => values(carried).prop_map(move |v| Typed::Case(position, Some(Box::new(v)))).boxed(),
                 None => Just(Typed::Case(position, None)).boxed(),
             });
