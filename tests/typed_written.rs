@@ -143,20 +143,29 @@ const OPTION: &str = r#"(func (export "run") (result i32) (i32.store8 (i32.const
 #[tokio::test]
 async fn memory_that_a_guest_allocates_badly_is_its_trap() {
     let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("bad.wasm");
-    let text = r#"(component
-        (core module $m (memory (export "memory") 1)
-          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0x7ffffff8))
-          (func (export "run") (param i32 i32)))
-        (core instance $i (instantiate $m))
-        (func $run (param "text" string)
-          (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))))
-        (export "run" (func $run)))"#;
-    std::fs::write(&file, wat::parse_str(text).expect("valid text")).expect("writable");
-    let routes = format!("routes:\n  - {{method: PUT, path: /bad, component: {}}}\n", file.display());
+    let mut routes = String::from("routes:\n");
+    for (name, ty, address) in [("outside", "string", 0x7fff_fff8_u32), ("odd", "(list u32)", 2)] {
+        let file = folder.path().join(name).with_extension("wasm");
+        let text = format!(
+            r#"(component
+                (core module $m (memory (export "memory") 1)
+                  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const {address}))
+                  (func (export "run") (param i32 i32)))
+                (core instance $i (instantiate $m))
+                (func $run (param "x" {ty}) (canon lift
+                  (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))))
+                (export "run" (func $run)))"#
+        );
+        std::fs::write(&file, wat::parse_str(&text).expect("valid text")).expect("writable");
+        routes += &format!("  - {{method: PUT, path: /{name}, component: {}}}\n", file.display());
+    }
     let server = Server::start_in(folder, &routes).await;
-    let ended = server.run("/bad", json!("tea")).await;
-    ends(&ended, "Failed", "The guest trapped: realloc return: beyond end of memory", &Value::Null);
+    for (path, input, fault) in [
+        ("/outside", json!("tea"), "The guest trapped: realloc return: beyond end of memory"),
+        ("/odd", json!([1]), "The guest trapped: realloc return: result not aligned"),
+    ] {
+        ends(&server.run(path, input).await, "Failed", fault, &Value::Null);
+    }
 }
 
 /// `run: func(name: string, id: u64) -> tuple<u64, string>`

@@ -17,6 +17,18 @@ fn text(json: &serde_json::Value) -> Json {
     Json::parse(json.to_string()).expect("JSON")
 }
 
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        serde_json::Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        other => other,
+    }
+}
+
 fn faults(shape: &Shape, value: &serde_json::Value) -> Vec<String> {
     shape.read(&text(value)).expect_err("faulty").into_iter().map(|fault| fault.message).collect()
 }
@@ -126,6 +138,11 @@ proptest! {
         prop_assert_eq!(shape.read(&json), Ok(value), "{:?}", json);
         let schema = Schema::parse(&shape.document().to_string()).expect("a schema that we would take");
         prop_assert_eq!(schema.validate(&json), Ok(()));
+        // Options that are left out.
+        let short = text(&without_nulls(serde_json::from_str(json.as_str()).expect("JSON")));
+        if shape.read(&short).is_ok() {
+            prop_assert_eq!(schema.validate(&short), Ok(()));
+        }
     }
 
     /// What a type takes, its schema takes too; a text of digits that is no number of the type is all it cannot refuse.
