@@ -45,5 +45,6 @@ mod task_routes;
 mod tidy;
 mod tools;
 mod typed;
+mod typed_written;
 mod web;
 mod webhooks;
