@@ -6,6 +6,7 @@
 
 use crate::following::{Stream, data, names};
 use crate::support::{Answer, Server, component, eventually, sandpool};
+use crate::web::Web;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -31,16 +32,17 @@ macro_rules! languages {
     };
 }
 
-languages!(c, go, js, python, rust);
+languages!(c, cpp, go, js, python, rust, zig);
 
 type Behaviour = for<'a> fn(&'a Tour) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// What every language must show: the columns of the table.
-const BEHAVIOURS: [(&str, Behaviour); 8] = [
+const BEHAVIOURS: [(&str, Behaviour); 9] = [
     ("echo", |tour| Box::pin(echo(tour))),
     ("sum", |tour| Box::pin(sum(tour))),
     ("cas", |tour| Box::pin(cas(tour))),
     ("events", |tour| Box::pin(events(tour))),
+    ("fetch", |tour| Box::pin(fetch(tour))),
     ("fail", |tour| Box::pin(fail(tour))),
     ("raise", |tour| Box::pin(raise(tour))),
     ("loop", |tour| Box::pin(endless(tour))),
@@ -50,6 +52,10 @@ const BEHAVIOURS: [(&str, Behaviour); 8] = [
 /// A server with one language's component behind its routes.
 struct Tour {
     server: Server,
+    /// A web server that the route is granted, another that it is not, and a granted address that nobody listens to.
+    web: Web,
+    other: Web,
+    nobody: String,
 }
 
 impl Tour {
@@ -122,8 +128,13 @@ async fn conforms(language: &str) {
     assert!(facts["world"] == "route" && exports.contains(&json!("describe")), "{facts}");
     let memory = least_memory(&file, cache);
 
-    let server = Server::start_as(folder.clone(), &[("SANDPOOL_CACHE", cache)], &routes(&file)).await;
-    let tour = Tour { server };
+    let (web, other) = (Web::start().await, Web::start().await);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let granted = [web.authority.as_str(), nobody.as_str()];
+    let server = Server::start_as(folder.clone(), &[("SANDPOOL_CACHE", cache)], &routes(&file, &granted)).await;
+    let tour = Tour { server, web, other, nobody };
     let mut lacks = Vec::new();
     for (name, behaviour) in BEHAVIOURS {
         // A failed assertion says what was expected; here it counts which behaviours lack.
@@ -156,7 +167,7 @@ fn least_memory(file: &str, cache: &str) -> u32 {
     [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64].into_iter().find(enough).expect("64 MiB are the default")
 }
 
-fn routes(file: &str) -> String {
+fn routes(file: &str, granted: &[&str]) -> String {
     format!(
         r#"
 server: {{listen: "127.0.0.1:0", body_limit: 4MiB}}
@@ -167,11 +178,12 @@ auth:
 variables: {{colour: grün, size: [1, 2.5]}}
 state: {{counter: 40}}
 routes:
-  - {{method: PUT, path: "/tour/{{place}}", name: tour, component: {file}, arguments: {{a: {{b: null}}}}, using: [colour, size], state: {{read: [counter], write: [counter, fresh, "größe"]}}, pool: {{max: 4}}, sse: {{}}}}
+  - {{method: PUT, path: "/tour/{{place}}", name: tour, component: {file}, arguments: {{a: {{b: null}}}}, using: [colour, size], state: {{read: [counter], write: [counter, fresh, "größe"]}}, pool: {{max: 4}}, sse: {{}}, grants: {{http: {granted}}}}}
   - {{method: PUT, path: /mine, name: mine, component: {file}, auth: key, pool: {{min: 0}}}}
   - {{method: PUT, path: /timed, name: timed, component: {file}}}
 "#,
         key = crate::support::hash("key", "pickle"),
+        granted = json!(granted),
     )
 }
 
@@ -298,6 +310,71 @@ async fn events(tour: &Tour) {
     assert_eq!(data(&events, "tour"), expected.iter().collect::<Vec<_>>());
     assert_eq!(names(&events).last(), Some(&"done"));
     assert_eq!(tour.gives(json!({"do": "events"})).await, json!({"sent": 3}));
+}
+
+/// A granted server gets the request as it is meant and its answer arrives; all else is a failure that names the reason.
+async fn fetch(tour: &Tour) {
+    let (web, other) = (&tour.web, &tour.other);
+    let seen = tour.gives(json!({"do": "fetch", "url": web.url("/a/%C3%BC?q=1&q=%202#part")})).await;
+    assert_eq!(seen["status"], 200, "{seen}");
+    assert!(
+        seen["body"].as_str().is_some_and(|head| head.starts_with("GET /a/%C3%BC?q=1&q=%202 HTTP/1.1\r\n")),
+        "{seen}"
+    );
+    let seen =
+        tour.gives(json!({"do": "fetch", "url": format!("http://{}?q", web.authority), "method": "DELETE"})).await;
+    assert!(seen["body"].as_str().is_some_and(|head| head.starts_with("DELETE /?q HTTP/1.1\r\n")), "{seen}");
+
+    for text in [String::new(), "größe \u{1F600} \0\"\r\n".into(), "ß".repeat(100_000)] {
+        let headers = json!({"Content-Type": "text/x-tour", "X-Own": "a, b"});
+        let input =
+            json!({"do": "fetch", "url": web.url("/mirror"), "method": "POST", "headers": headers, "body": text});
+        let seen = tour.gives(input).await;
+        assert_eq!((&seen["status"], &seen["body"]), (&json!(201), &json!(text)));
+        let headers = json!([
+            ["content-type", "text/x-tour"],
+            ["content-length", text.len().to_string()],
+            ["x-two", "a"],
+            ["x-two", "b"]
+        ]);
+        assert_eq!(seen["headers"], headers);
+        let head = web.heads().pop().expect("a request");
+        assert!(head.starts_with("post /mirror ") && head.contains("\r\nx-own: a, b\r\n"), "{head}");
+    }
+    let seen = tour.gives(json!({"do": "fetch", "url": web.url("/redirect?/there")})).await;
+    assert_eq!(
+        (&seen["status"], &seen["body"], &seen["headers"][0]),
+        (&json!(302), &json!(""), &json!(["location", "/there"]))
+    );
+
+    let before = web.accepted();
+    let ipv6 = format!("http://[::1]:{}/", web.port);
+    let refused = [
+        (json!({"url": other.url("/")}), "HTTP-request-denied"),
+        (json!({"url": ipv6, "method": "POST", "body": "x"}), "HTTP-request-denied"),
+        (json!({"url": format!("http://{}/", tour.nobody)}), "connection-refused"),
+        (json!({"url": "ftp://example.com/"}), "HTTP-request-URI-invalid"),
+        (json!({"url": "http:///"}), "HTTP-request-URI-invalid"),
+        (json!({"url": web.url("/a b")}), "HTTP-request-URI-invalid"),
+        (json!({"url": web.url("/"), "method": "NO WAY"}), "HTTP-request-method-invalid"),
+        (json!({"url": web.url("/"), "headers": {"Host": "x"}}), "header-refused"),
+        (json!({"url": web.url("/"), "headers": {"x": "a\nb"}}), "header-refused"),
+    ];
+    for (mut input, reason) in refused {
+        input["do"] = json!("fetch");
+        let detail = json!({"url": input["url"], "reason": reason});
+        tour.refuses(input, &format!("the request failed: {reason}"), detail).await;
+    }
+    assert_eq!((web.accepted(), other.accepted()), (before, 0));
+    for (path, reason) in
+        [("/no-http", "HTTP-protocol-error"), ("/latin-1", "body-not-UTF-8"), ("/endless", "HTTP-response-body-size")]
+    {
+        let detail = json!({"url": web.url(path), "reason": reason});
+        tour.refuses(json!({"do": "fetch", "url": web.url(path)}), &format!("the request failed: {reason}"), detail)
+            .await;
+    }
+    let cut = tour.shows(json!({"do": "fetch", "url": web.url("/cut")})).await;
+    assert_eq!(cut.text("State"), "Failed", "{cut:?}");
 }
 
 /// A failure with what its task says of it, or without.

@@ -11,7 +11,7 @@ use std::process::Output;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-const LANGUAGES: [&str; 5] = ["rust", "js", "python", "c", "go"];
+const LANGUAGES: [&str; 7] = ["rust", "js", "python", "c", "cpp", "go", "zig"];
 
 macro_rules! languages {
     ($($name:ident),*) => {
@@ -24,7 +24,7 @@ macro_rules! languages {
     };
 }
 
-languages!(c, go, js, python, rust);
+languages!(c, cpp, go, js, python, rust, zig);
 
 /// A project in a folder of its own, whose path tests quotes.
 struct Project {
@@ -82,7 +82,7 @@ impl Project {
     }
 
     fn source(&self) -> &'static str {
-        ["src/lib.rs", "route.ts", "route.py", "route.c", "route.go"]
+        ["src/lib.rs", "route.ts", "route.py", "route.c", "route.cpp", "route.go", "route.zig"]
             .into_iter()
             .find(|source| self.path(source).exists())
             .expect("a source")
@@ -179,6 +179,8 @@ fn what_is_missing_is_said_in_one_sentence() {
         ("js", "Node.js 18 or newer with npm is missing: install it from https://nodejs.org"),
         ("python", "Python 3.10 or newer with venv is missing: install it from https://python.org"),
         ("c", "Python 3.10 or newer with venv is missing: install it from https://python.org"),
+        ("cpp", "Python 3.10 or newer with venv is missing: install it from https://python.org"),
+        ("zig", "Python 3.10 or newer with venv is missing: install it from https://python.org"),
         ("go", "Go 1.24 or newer is missing: install it from https://go.dev/dl"),
     ] {
         let project = Project::new(&format!("lacking-{language}"), language);
@@ -227,8 +229,8 @@ fn build_says_what_is_wrong_with_a_project() {
     let folder = tempfile::tempdir().expect("a folder");
     let build = || sandpool().arg("build").arg(folder.path()).output().expect("the program runs");
     for (project, words) in [
-        (None, "has no sandpool.project.yaml: make a project with `sandpool new NAME --lang rust|js|python|c|go`"),
-        (Some("language: cobol"), "language: expected one of rust, js, python, c, go, found cobol"),
+        (None, "has no sandpool.project.yaml: make a project with `sandpool new NAME --lang rust|js|python|c|cpp|go|zig`"),
+        (Some("language: cobol"), "language: expected one of rust, js, python, c, cpp, go, zig, found cobol"),
         (Some("language: c\nlanguige: c"), "unknown field `languige`"),
         (Some("language: c\ncomponent: target"), "component: expected a file NAME.wasm, found target"),
     ] {

@@ -96,6 +96,27 @@ async fn serve(mut stream: TcpStream, noted: &Noted) {
             send(&mut stream, format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").as_bytes())
                 .await;
         }
+        "/mirror" => {
+            // What was sent, whose length was announced, and under the type that was sent.
+            let lower = head.to_ascii_lowercase();
+            let field =
+                |name: &str| lower.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned();
+            let length = field("content-length:").parse().unwrap_or(0);
+            let mut body = body;
+            let mut buffer = vec![0; 64 << 10];
+            while body.len() < length {
+                match stream.read(&mut buffer).await {
+                    Ok(read) if read > 0 => body.extend_from_slice(&buffer[..read]),
+                    _ => return,
+                }
+            }
+            let head = format!(
+                "HTTP/1.1 201 Created\r\nContent-Type: {}\r\ncontent-length: {length}\r\nX-Two: a\r\nX-Two: b\r\n\r\n",
+                field("content-type:")
+            );
+            send(&mut stream, &[head.as_bytes(), &body].concat()).await;
+        }
+        "/latin-1" => send(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ngr\xfc\xdfe!").await,
         "/upload" => {
             // To the end of what was sent, in chunks.
             let mut last = body;

@@ -55,6 +55,31 @@ void sp_put_string(sp_buffer *buffer, sp_text text) {
     sp_put(buffer, "\"");
 }
 
+void sp_put_character(sp_buffer *buffer, uint32_t code) {
+    uint8_t bytes[4];
+    size_t count = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const uint8_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = count; i-- > 1; code >>= 6) bytes[i] = (uint8_t)(0x80 | (code & 0x3F));
+    bytes[0] = (uint8_t)(leads[count] | code);
+    put(buffer, bytes, count);
+}
+
+bool sp_is_utf8(sp_text text) {
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    for (size_t at = 0; at < text.len;) {
+        uint8_t c = text.ptr[at++];
+        size_t more = c < 0x80 ? 0 : c >> 5 == 6 ? 1 : c >> 4 == 14 ? 2 : c >> 3 == 30 ? 3 : 4;
+        if (more == 4 || text.len - at < more) return false;
+        uint32_t code = more ? c & 0x3Fu >> more : c;
+        for (size_t i = 0; i < more; i++, at++) {
+            if (text.ptr[at] >> 6 != 2) return false;
+            code = code << 6 | (text.ptr[at] & 0x3F);
+        }
+        if (code < least[more] || code > 0x10FFFF || code >> 11 == 0x1B) return false;
+    }
+    return true;
+}
+
 static void vputf(sp_buffer *buffer, const char *format, va_list arguments) {
     va_list again;
     va_copy(again, arguments);
@@ -109,27 +134,31 @@ static size_t value_end(sp_text json, size_t at) {
     return at;
 }
 
+bool sp_next(sp_text object, size_t *at, sp_buffer *name, sp_text *value) {
+    size_t begin = blanks(object, *at);
+    /* The brace, or the comma after the member before. */
+    if (begin >= object.len || !memchr("{,", object.ptr[begin], 2)) return false;
+    begin = blanks(object, begin + 1);
+    if (begin >= object.len || object.ptr[begin] != '"') return false;
+    size_t end = string_end(object, begin);
+    name->len = 0;
+    sp_string((sp_text){object.ptr + begin, end - begin}, name);
+    begin = blanks(object, blanks(object, end) + 1); /* past the colon */
+    *at = value_end(object, begin);
+    *value = (sp_text){object.ptr + begin, *at - begin};
+    return true;
+}
+
 bool sp_member(sp_text object, const char *name, sp_text *value) {
-    size_t at = blanks(object, 0);
-    if (at >= object.len || object.ptr[at] != '{') return false;
     sp_buffer key = {0};
-    bool found = false;
-    at = blanks(object, at + 1);
-    while (!found && at < object.len && object.ptr[at] == '"') {
-        size_t end = string_end(object, at);
-        key.len = 0;
-        sp_string((sp_text){object.ptr + at, end - at}, &key);
-        at = blanks(object, end);           /* the colon */
-        at = blanks(object, at + 1);        /* the value */
-        end = value_end(object, at);
-        if (sp_is(sp_of(&key), name)) {
-            *value = (sp_text){object.ptr + at, end - at};
-            found = true;
-        }
-        at = blanks(object, blanks(object, end) + 1); /* past the comma */
+    sp_text found;
+    bool is_there = false;
+    for (size_t at = 0; !is_there && sp_next(object, &at, &key, &found);) {
+        is_there = sp_is(sp_of(&key), name);
+        if (is_there) *value = found;
     }
     sp_free(&key);
-    return found;
+    return is_there;
 }
 
 static uint32_t hex(const uint8_t *digits) {
@@ -139,15 +168,6 @@ static uint32_t hex(const uint8_t *digits) {
         code = code << 4 | (uint32_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
     }
     return code;
-}
-
-static void put_character(sp_buffer *buffer, uint32_t code) {
-    uint8_t bytes[4];
-    size_t count = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    static const uint8_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = count; i-- > 1; code >>= 6) bytes[i] = (uint8_t)(0x80 | (code & 0x3F));
-    bytes[0] = (uint8_t)(leads[count] | code);
-    put(buffer, bytes, count);
 }
 
 bool sp_string(sp_text json, sp_buffer *content) {
@@ -168,7 +188,7 @@ bool sp_string(sp_text json, sp_buffer *content) {
                 code = 0x10000 + ((code & 0x3FF) << 10) + (hex(json.ptr + at + 3) & 0x3FF);
                 at += 6;
             }
-            put_character(content, code >> 11 == 0x1B ? 0xFFFD : code);
+            sp_put_character(content, code >> 11 == 0x1B ? 0xFFFD : code);
         } else {
             put(content, letter ? &meant[letter - letters] : (const char *)&c, 1);
         }
@@ -265,8 +285,8 @@ sp_outcome sp_update(sp_task *task, sp_text name, const uint64_t *expected, sp_t
 
 /* --- Log and events ---------------------------------------------------------------------------------------- */
 
-void sp_log(sandpool_route_log_level_t level, sp_text message, const described_route_tuple2_string_string_t *fields, size_t count) {
-    sp_pairs pairs = {(described_route_tuple2_string_string_t *)fields, count};
+void sp_log(sandpool_route_log_level_t level, sp_text message, const web_route_tuple2_string_string_t *fields, size_t count) {
+    sp_pairs pairs = {(web_route_tuple2_string_string_t *)fields, count};
     sandpool_route_log_write(level, &message, &pairs);
 }
 
@@ -283,14 +303,14 @@ static sp_text given(sp_buffer *buffer) {
     return sp_of(buffer);
 }
 
-bool exports_described_route_run(
-    described_route_args_t *args, described_route_own_state_t state, described_route_json_t *ret, described_route_failure_t *err
+bool exports_web_route_run(
+    web_route_args_t *args, web_route_own_state_t state, web_route_json_t *ret, web_route_failure_t *err
 ) {
     sp_task task = {.args = args, .state = sandpool_route_state_borrow_state(state)};
     sp_buffer result = {0};
     bool done = route.run(&task, &result);
     sandpool_route_state_state_drop_own(state);
-    described_route_args_free(args);
+    web_route_args_free(args);
     if (done) {
         *ret = given(&result);
     } else {
@@ -303,12 +323,12 @@ bool exports_described_route_run(
 
 static void schema(sandpool_route_types_option_json_t *option, const char *text) {
     option->is_some = text != NULL;
-    if (text) described_route_string_dup(&option->val, text);
+    if (text) web_route_string_dup(&option->val, text);
 }
 
-void exports_described_route_describe(described_route_description_t *ret) {
-    described_route_string_dup(&ret->summary, route.summary);
-    described_route_string_dup(&ret->description, route.description);
+void exports_web_route_describe(web_route_description_t *ret) {
+    web_route_string_dup(&ret->summary, route.summary);
+    web_route_string_dup(&ret->description, route.description);
     schema(&ret->input_schema, route.input_schema);
     schema(&ret->result_schema, route.result_schema);
 }

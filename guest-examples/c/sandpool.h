@@ -6,11 +6,11 @@
 #ifndef SANDPOOL_H
 #define SANDPOOL_H
 
-#include "described_route.h"
+#include "web_route.h"
 
-typedef described_route_string_t sp_text;
-typedef described_route_args_t sp_args;
-typedef described_route_list_tuple2_string_string_t sp_pairs;
+typedef web_route_string_t sp_text;
+typedef web_route_args_t sp_args;
+typedef web_route_list_tuple2_string_string_t sp_pairs;
 
 typedef struct {
     char *ptr;
@@ -42,18 +42,22 @@ extern const sp_route route;
 sp_text sp_literal(const char *literal);
 sp_text sp_of(const sp_buffer *buffer);
 bool sp_is(sp_text text, const char *literal);
+bool sp_is_utf8(sp_text text);
 void sp_free(sp_buffer *buffer);
 
-/* Appends to a buffer: a text as it is, as a JSON string, as printf writes it. */
+/* Appends to a buffer: a text as it is, as a JSON string, a character by its code point, a text as printf writes it. */
 void sp_put(sp_buffer *buffer, const char *literal);
 void sp_put_text(sp_buffer *buffer, sp_text text);
 void sp_put_string(sp_buffer *buffer, sp_text text);
+void sp_put_character(sp_buffer *buffer, uint32_t code);
 [[gnu::format(printf, 2, 3)]] void sp_putf(sp_buffer *buffer, const char *format, ...);
 
 /* --- Reading JSON, which the host has checked -------------------------------------------------------------- */
 
 /* The value of an object's member, as a part of the text; false: there is none. */
 bool sp_member(sp_text object, const char *name, sp_text *value);
+/* An object's members one by one; `at` begins as 0. false: there is no more. */
+bool sp_next(sp_text object, size_t *at, sp_buffer *name, sp_text *value);
 /* The content of a string; false: it is none. */
 bool sp_string(sp_text json, sp_buffer *content);
 /* An integer of 64 bits; false: it is none. */
@@ -76,7 +80,7 @@ bool sp_conflict(sp_task *task, sp_text name, uint64_t version);
 /* --- Log and events ---------------------------------------------------------------------------------------- */
 
 /* Writes a line with `count` fields. Progress needs no help: sandpool_route_progress_set and its like. */
-void sp_log(sandpool_route_log_level_t level, sp_text message, const described_route_tuple2_string_string_t *fields, size_t count);
+void sp_log(sandpool_route_log_level_t level, sp_text message, const web_route_tuple2_string_string_t *fields, size_t count);
 void sp_send(const char *name, sp_text data);
 
 #endif

@@ -1,5 +1,5 @@
 /* The tour in C: what every language shows. ../README.md says what each behaviour is. */
-#include "sandpool.h"
+#include "sandpool_http.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -91,10 +91,10 @@ static bool echo(sp_task *task, sp_buffer *result) {
     sp_put(result, ",\"variables\":");
     sp_put_text(result, args->variables);
     sp_put(result, ",");
-    described_route_list_string_t names;
+    web_route_list_string_t names;
     sandpool_route_state_method_state_names(task->state, &names);
     put_strings(result, "names", names.ptr, names.len);
-    described_route_list_string_free(&names);
+    web_route_list_string_free(&names);
     put_user(result, &args->user);
     sp_put(result, ",\"request\":{\"method\":");
     sp_put_string(result, args->request.method);
@@ -135,7 +135,7 @@ static bool sum(sp_task *task, sp_buffer *result) {
     snprintf(message, sizeof message, "summing the square roots of %lld to %lld", from, to);
     snprintf(first, sizeof first, "%lld", from);
     snprintf(last, sizeof last, "%lld", to);
-    const described_route_tuple2_string_string_t fields[] = {
+    const web_route_tuple2_string_string_t fields[] = {
         {sp_literal("from"), sp_literal(first)},
         {sp_literal("to"), sp_literal(last)},
     };
@@ -233,6 +233,33 @@ static bool tell(sp_task *task, sp_buffer *result) {
     return true;
 }
 
+static bool fetch(sp_task *task, sp_buffer *result) {
+    sp_text input = task->args->input, headers = {0};
+    sp_buffer url = {0}, method = {0}, body = {0};
+    string(input, "url", &url);
+    string(input, "method", &method);
+    sp_member(input, "headers", &headers);
+    bool sends = string(input, "body", &body);
+    sp_text content = sp_of(&body), text;
+    sp_request request = {
+        .url = sp_of(&url), .method = sp_of(&method), .headers = headers, .body = sends ? &content : NULL
+    };
+    sp_response response = {0};
+    bool done = sp_fetch(task, &request, &response) && sp_response_text(task, &response, &text);
+    if (done) {
+        sp_putf(result, "{\"status\":%u", response.status);
+        put_pairs(result, "headers", response.headers);
+        sp_put(result, ",\"body\":");
+        sp_put_string(result, text);
+        sp_put(result, "}");
+    }
+    sp_response_free(&response);
+    sp_free(&url);
+    sp_free(&method);
+    sp_free(&body);
+    return done;
+}
+
 static bool fail(sp_task *task) {
     sp_text input = task->args->input, detail;
     sp_buffer message = {0};
@@ -256,6 +283,8 @@ static bool run(sp_task *task, sp_buffer *result) {
         done = compare_and_set(task, result);
     } else if (sp_is(text, "events")) {
         done = tell(task, result);
+    } else if (sp_is(text, "fetch")) {
+        done = fetch(task, result);
     } else if (sp_is(text, "loop")) {
         for (volatile bool endless = true; endless;) {
         }

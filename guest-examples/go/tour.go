@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"wit_component/sandpool"
+	"wit_component/sandpool/fetch"
 	progress "wit_component/sandpool_route_progress"
 )
 
@@ -20,19 +21,23 @@ var resultSchema []byte
 
 // input is what input.json says.
 type input struct {
-	Do       string          `json:"do"`
-	Name     *string         `json:"name"`
-	Value    json.RawMessage `json:"value"`
-	From     int64           `json:"from"`
-	To       int64           `json:"to"`
-	Level    string          `json:"level"`
-	By       *int64          `json:"by"`
-	Reads    int             `json:"reads"`
-	Set      json.RawMessage `json:"set"`
-	Expected json.RawMessage `json:"expected"`
-	Count    *int            `json:"count"`
-	Message  string          `json:"message"`
-	Detail   json.RawMessage `json:"detail"`
+	Do       string            `json:"do"`
+	Name     *string           `json:"name"`
+	Value    json.RawMessage   `json:"value"`
+	From     int64             `json:"from"`
+	To       int64             `json:"to"`
+	Level    string            `json:"level"`
+	By       *int64            `json:"by"`
+	Reads    int               `json:"reads"`
+	Set      json.RawMessage   `json:"set"`
+	Expected json.RawMessage   `json:"expected"`
+	Count    *int              `json:"count"`
+	URL      string            `json:"url"`
+	Method   string            `json:"method"`
+	Headers  map[string]string `json:"headers"`
+	Body     *string           `json:"body"`
+	Message  string            `json:"message"`
+	Detail   json.RawMessage   `json:"detail"`
 }
 
 type object = map[string]any
@@ -56,6 +61,8 @@ func tour(task *sandpool.Task, in input) (any, error) {
 		return compareAndSet(task.State, in)
 	case "events":
 		return tell(or(in.Count, 3))
+	case "fetch":
+		return ask(in)
 	case "fail":
 		if in.Detail == nil {
 			return nil, &sandpool.Failure{Message: in.Message}
@@ -177,4 +184,23 @@ func tell(count int) (any, error) {
 		}
 	}
 	return object{"sent": count}, nil
+}
+
+func ask(in input) (any, error) {
+	request := fetch.Request{Method: in.Method, URL: in.URL}
+	for name, value := range in.Headers {
+		request.Headers = append(request.Headers, [2]string{name, value})
+	}
+	if in.Body != nil {
+		request.Body = []byte(*in.Body)
+	}
+	response, err := request.Send()
+	if err != nil {
+		return nil, err
+	}
+	text, err := response.Text()
+	if err != nil {
+		return nil, err
+	}
+	return object{"status": response.Status, "headers": response.Headers, "body": text}, nil
 }

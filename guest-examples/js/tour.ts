@@ -1,4 +1,5 @@
 /** The tour in TypeScript: what every language shows. `../README.md` says what each behaviour is. */
+import { fetch } from "./http";
 import { Conflict, Failure, type Json, type Level, type Task, log, progress, route, send } from "./sandpool";
 import input from "./input.json";
 import result from "./result.json";
@@ -9,11 +10,14 @@ type Input =
   | { do: "sum"; from: number; to: number; level?: Level }
   | Cas
   | { do: "events"; count?: number }
+  | Fetch
   | { do: "fail"; message: string; detail?: Json }
   | { do: "raise"; message: string }
   | { do: "loop" };
 
 type Cas = { do: "cas"; name: string; by?: number; reads?: number; set?: Json; expected?: number | null };
+
+type Fetch = { do: "fetch"; url: string; method?: string; headers?: { [name: string]: string }; body?: string };
 
 export default route<Input>({
   summary: "Tour of the guest interface",
@@ -31,6 +35,8 @@ export default route<Input>({
         return compareAndSet(task, input);
       case "events":
         return tell(input.count);
+      case "fetch":
+        return ask(input);
       case "fail":
         throw new Failure(input.message, input.detail);
       case "raise":
@@ -106,4 +112,9 @@ function tell(count = 3) {
     send("tour", { number, of: count });
   }
   return { sent: count };
+}
+
+function ask({ url, method, headers, body }: Fetch) {
+  const response = fetch(url, { method, headers, body });
+  return { status: response.status, headers: response.headers, body: response.text() };
 }

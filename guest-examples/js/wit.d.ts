@@ -29,3 +29,66 @@ declare module "sandpool:route/state@1.0.0" {
     names(): string[];
   }
 }
+
+declare module "wasi:http/types@0.2.12" {
+  export type Result<T> = { tag: "ok"; val: T } | { tag: "err"; val: unknown };
+  /** What a thrown error has as its `payload`. */
+  export type ErrorCode = { tag: string };
+  export type StreamError = { tag: "closed" } | { tag: "last-operation-failed"; val: IoError };
+  export type Method = { tag: string; val?: string };
+
+  export interface IoError extends Disposable {}
+
+  export class Fields {
+    append(name: string, value: Uint8Array): void;
+    entries(): [string, Uint8Array][];
+    [Symbol.dispose](): void;
+  }
+
+  /** Takes the fields. */
+  export class OutgoingRequest {
+    constructor(headers: Fields);
+    body(): OutgoingBody;
+    setMethod(method: Method): void;
+    setScheme(scheme: { tag: "HTTP" | "HTTPS" }): void;
+    setAuthority(authority: string | undefined): void;
+    setPathWithQuery(path: string): void;
+  }
+
+  export class OutgoingBody {
+    write(): OutputStream;
+    static finish(body: OutgoingBody, trailers: undefined): void;
+  }
+
+  export interface OutputStream extends Disposable {
+    blockingWriteAndFlush(bytes: Uint8Array): void;
+  }
+
+  export interface FutureIncomingResponse extends Disposable {
+    subscribe(): Disposable & { block(): void };
+    get(): Result<Result<IncomingResponse>> | null;
+  }
+
+  export interface IncomingResponse extends Disposable {
+    status(): number;
+    headers(): Fields;
+    consume(): IncomingBody;
+  }
+
+  /** Its stream must be gone before it. */
+  export interface IncomingBody extends Disposable {
+    stream(): InputStream;
+  }
+
+  export interface InputStream extends Disposable {
+    blockingRead(count: number): Uint8Array;
+  }
+
+  export function httpErrorCode(error: IoError): ErrorCode | null;
+}
+
+declare module "wasi:http/outgoing-handler@0.2.12" {
+  import type { FutureIncomingResponse, OutgoingRequest } from "wasi:http/types@0.2.12";
+
+  export function handle(request: OutgoingRequest, options: undefined): FutureIncomingResponse;
+}

@@ -17,9 +17,14 @@ from typing import Any, Callable
 
 import wit_world
 from componentize_py_types import Err
-from wit_world.imports import events, progress, types
+from wit_world.imports import events, progress
 from wit_world.imports import log as wit_log
 from wit_world.imports import state as wit_state
+
+try:
+    from wit_world.imports import types
+except ImportError:  # in world web-route there are two of this name
+    from wit_world.imports import sandpool_route_types as types
 
 __all__ = ["Conflict", "Failure", "State", "Task", "Versioned", "log", "progress", "route", "send"]
 

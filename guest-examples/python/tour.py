@@ -4,6 +4,7 @@ from math import sqrt
 from typing import Any
 
 from sandpool import Conflict, Failure, Task, log, progress, route, send
+from sandpool_http import fetch
 
 U32 = {"type": "integer", "minimum": 0, "maximum": 4294967295}
 
@@ -13,7 +14,7 @@ INPUT = {
     "type": "object",
     "required": ["do"],
     "properties": {
-        "do": {"enum": ["echo", "sum", "cas", "events", "fail", "raise", "loop"]},
+        "do": {"enum": ["echo", "sum", "cas", "events", "fetch", "fail", "raise", "loop"]},
         "name": {"type": "string"},
         "from": U32,
         "to": U32,
@@ -22,6 +23,10 @@ INPUT = {
         "expected": {"type": ["integer", "null"], "minimum": 0, "maximum": 9007199254740991},
         "count": {"type": "integer", "minimum": 0, "maximum": 1000},
         "reads": {"type": "integer", "minimum": 0, "maximum": 100000},
+        "url": {"type": "string"},
+        "method": {"type": "string"},
+        "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+        "body": {"type": "string"},
         "message": {"type": "string"},
     },
 }
@@ -49,6 +54,8 @@ def tour(task: Task) -> Any:
             return compare_and_set(task, name)
         case {"do": "events"}:
             return tell(task.input.get("count", 3))
+        case {"do": "fetch", "url": url}:
+            return ask(url, {name: task.input[name] for name in ("method", "headers", "body") if name in task.input})
         case {"do": "fail", "message": message, "detail": detail}:
             raise Failure(message, detail)
         case {"do": "fail", "message": message}:
@@ -121,3 +128,8 @@ def tell(count: int) -> dict[str, int]:
     for number in range(1, count + 1):
         send("tour", {"number": number, "of": count})
     return {"sent": count}
+
+
+def ask(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    response = fetch(url, **options)
+    return {"status": response.status, "headers": response.headers, "body": response.text()}

@@ -29,7 +29,7 @@ pub const CONFIG: &str = "sandpool.yaml";
 pub const CASES: &str = "cases.jsonl";
 /// The longest file of these that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-const WORLD: &str = "described-route";
+const WORLD: &str = "web-route";
 
 /// Why a project cannot be made, found or used: a sentence for its author.
 #[derive(Debug, thiserror::Error)]

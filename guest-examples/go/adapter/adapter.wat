@@ -6,16 +6,16 @@
 ;; say when that is (`adapter_monotonic_clock_set_paused`), and wasmtime's adapter then stops only one of both clocks.
 (module
   (import "env" "memory" (memory 0))
-  (import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $monotonic (result i64)))
-  (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))
-  (import "wasi:clocks/wall-clock@0.2.0" "now" (func $wall (param i32)))
-  (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
-  (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop-pollable (param i32)))
-  (import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))
-  (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
-  (import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
-  (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
-  (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+  (import "wasi:clocks/monotonic-clock@0.2.12" "now" (func $monotonic (result i64)))
+  (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $subscribe (param i64) (result i32)))
+  (import "wasi:clocks/wall-clock@0.2.12" "now" (func $wall (param i32)))
+  (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))
+  (import "wasi:io/poll@0.2.12" "[resource-drop]pollable" (func $drop-pollable (param i32)))
+  (import "wasi:random/random@0.2.12" "get-random-u64" (func $random (result i64)))
+  (import "wasi:cli/stdout@0.2.12" "get-stdout" (func $stdout (result i32)))
+  (import "wasi:cli/stderr@0.2.12" "get-stderr" (func $stderr (result i32)))
+  (import "wasi:cli/exit@0.2.12" "exit" (func $exit (param i32)))
+  (import "wasi:io/streams@0.2.12" "[method]output-stream.blocking-write-and-flush"
     (func $write (param i32 i32 i32 i32)))
 
   (global $paused (mut i32) (i32.const 0))

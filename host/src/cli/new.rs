@@ -8,7 +8,7 @@ use std::path::Path;
 pub struct Arguments {
     /// The project's name, also of its folder: letters, digits, - and _
     name: String,
-    /// What it is written in: rust, js, python, c or go
+    /// What it is written in: rust, js, python, c, cpp, go or zig
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     lang: &'static Language,
 }

@@ -12,9 +12,13 @@ fn refused(error: impl std::fmt::Display) -> ProjectError {
     ProjectError::new(format!("{error:#}"))
 }
 
-fn resolved(wit: &Path, world: &str) -> Result<(Resolve, WorldId), ProjectError> {
+/// The world of an interface's folder, or of a file that builds on it.
+fn resolved(wit: &Path, file: Option<&Path>, world: &str) -> Result<(Resolve, WorldId), ProjectError> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).map_err(refused)?;
+    let (mut package, _) = resolve.push_path(wit).map_err(refused)?;
+    if let Some(file) = file {
+        (package, _) = resolve.push_path(file).map_err(refused)?;
+    }
     let world = resolve.select_world(&[package], Some(world)).map_err(refused)?;
     Ok((resolve, world))
 }
@@ -29,7 +33,7 @@ pub fn bindings(language: &str, wit: &Path, world: &str, folder: &Path) -> Resul
         "go" => wit_bindgen_go::Opts { format: wit_bindgen_go::Format::False, ..Default::default() }.build(),
         other => return Err(ProjectError::new(format!("expected c or go, found {other}"))),
     };
-    let (mut resolve, world) = resolved(wit, world)?;
+    let (mut resolve, world) = resolved(wit, None, world)?;
     let mut files = Files::default();
     generator.generate(&mut resolve, world, &mut files).map_err(refused)?;
     for (name, content) in files.iter() {
@@ -42,7 +46,7 @@ pub fn bindings(language: &str, wit: &Path, world: &str, folder: &Path) -> Resul
 }
 
 /// Makes a component of a core module. `adapter` is a folder with `adapter.wat`, a core module that stands for
-/// `wasi_snapshot_preview1`, and `adapter.wit`, whose world `adapter` says what that imports.
+/// `wasi_snapshot_preview1`, and `adapter.wit`, whose world `adapter` says what that imports of the interface's dependencies.
 ///
 /// # Errors
 /// When the module does not fit the world.
@@ -50,19 +54,19 @@ pub fn component(wit: &Path, world: &str, core: &Path, to: &Path, adapter: Optio
     let mut module = wat::parse_file(core).map_err(refused)?;
     // The bindings in C bring the interface with them as an object file; those in Go do not.
     if !module.windows(14).any(|bytes| bytes == b"component-type") {
-        embed(&mut module, wit, world)?;
+        embed(&mut module, wit, None, world)?;
     }
     let mut encoder = ComponentEncoder::default().validate(true).module(&module).map_err(refused)?;
     if let Some(folder) = adapter {
         let mut module = wat::parse_file(folder.join("adapter.wat")).map_err(refused)?;
-        embed(&mut module, &folder.join("adapter.wit"), "adapter")?;
+        embed(&mut module, wit, Some(&folder.join("adapter.wit")), "adapter")?;
         encoder = encoder.adapter("wasi_snapshot_preview1", &module).map_err(refused)?;
     }
     let component = encoder.encode().map_err(refused)?;
     fs::write(to, component).map_err(|error| ProjectError::io("written", to, &error))
 }
 
-fn embed(module: &mut Vec<u8>, wit: &Path, world: &str) -> Result<(), ProjectError> {
-    let (resolve, world) = resolved(wit, world)?;
+fn embed(module: &mut Vec<u8>, wit: &Path, file: Option<&Path>, world: &str) -> Result<(), ProjectError> {
+    let (resolve, world) = resolved(wit, file, world)?;
     embed_component_metadata(module, &resolve, world, StringEncoding::UTF8).map_err(refused)
 }

@@ -8,6 +8,8 @@ pub struct Language {
     pub name: &'static str,
     /// The file to begin with.
     pub source: &'static str,
+    /// The folder of its toolchain, where projects share them; languages with the same one share it, too.
+    pub(super) toolchain: &'static str,
     /// The parts of its recipe after `common`.
     pub(super) recipe: &'static [&'static str],
     /// Texts of the example's own files that a project has otherwise: file, before, after. `{name}` is the project's
@@ -15,10 +17,11 @@ pub struct Language {
     pub(super) changes: &'static [(&'static str, &'static str, &'static str)],
 }
 
-pub(super) static LANGUAGES: [Language; 5] = [
+pub(super) static LANGUAGES: [Language; 7] = [
     Language {
         name: "rust",
         source: "src/lib.rs",
+        toolchain: "rust",
         recipe: &["rust-compiler", "rust"],
         changes: &[
             ("sdk/src/lib.rs", "\"../../../wit\"", "\"../wit\""),
@@ -30,6 +33,7 @@ pub(super) static LANGUAGES: [Language; 5] = [
     Language {
         name: "js",
         source: "route.ts",
+        toolchain: "js",
         recipe: &["js"],
         changes: &[
             ("package.json", "\"sandpool-tour\"", "\"sandpool-{lower}\""),
@@ -38,10 +42,22 @@ pub(super) static LANGUAGES: [Language; 5] = [
             ("main.ts", "component(tour)", "component(route)"),
         ],
     },
-    Language { name: "python", source: "route.py", recipe: &["python"], changes: &[] },
-    Language { name: "c", source: "route.c", recipe: &["c"], changes: &[] },
-    Language { name: "go", source: "route.go", recipe: &["go"], changes: &[] },
+    plain("python", "route.py", "python", &["python"]),
+    plain("c", "route.c", "zig", &["zig-compiler", "c"]),
+    plain("cpp", "route.cpp", "zig", &["zig-compiler", "cpp"]),
+    plain("go", "route.go", "go", &["go"]),
+    plain("zig", "route.zig", "zig", &["zig-compiler", "zig"]),
 ];
+
+/// A language whose projects have the example's files as they are.
+const fn plain(
+    name: &'static str,
+    source: &'static str,
+    toolchain: &'static str,
+    recipe: &'static [&'static str],
+) -> Language {
+    Language { name, source, toolchain, recipe, changes: &[] }
+}
 
 impl Language {
     /// The language of this name.

@@ -106,7 +106,7 @@ fn lock(folder: &Path) -> Result<File, ProjectError> {
 
 /// What is installed for the language: for this project alone, unless the environment names a folder for all.
 fn toolchains(project: &Project) -> PathBuf {
-    shared().map_or_else(|| project.component.with_file_name("toolchain"), |all| all.join(project.language.name))
+    shared().map_or_else(|| project.component.with_file_name("toolchain"), |all| all.join(project.language.toolchain))
 }
 
 fn shared() -> Option<PathBuf> {

@@ -1,7 +1,9 @@
 //! The Rust side of Sandpool's guest interface: implement [`Route`], hand the type to [`export!`], and the crate is a
-//! component of world `described-route`.
+//! component of world `web-route`.
 //!
 //! Inputs and results are types of serde. `?` turns every error into a [`Failure`] with the error's message.
+
+pub mod http;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +14,8 @@ use serde_json::{Value, json};
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../../wit",
-        world: "described-route",
+        world: "web-route",
+        generate_all,
         pub_export_macro: true,
         export_macro_name: "export_component",
     });

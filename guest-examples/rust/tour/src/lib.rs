@@ -1,9 +1,10 @@
 //! The tour in Rust: what every language shows. `../../../README.md` says what each behaviour is.
 
 use sandpool_sdk::log::{self, Level};
-use sandpool_sdk::{Args, Failure, Route, State, StateError, conflict, progress, send};
+use sandpool_sdk::{Args, Failure, Route, State, StateError, conflict, http, progress, send};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 struct Tour;
 
@@ -17,6 +18,7 @@ enum Input {
     Sum(Sum),
     Cas(Cas),
     Events(Events),
+    Fetch(Fetch),
     Fail { message: String, detail: Option<Value> },
     Raise { message: String },
     Loop,
@@ -45,6 +47,15 @@ struct Events {
     count: Option<u64>,
 }
 
+#[derive(Deserialize)]
+struct Fetch {
+    url: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
+}
+
 /// A field that is there, null or not.
 fn present<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::deserialize(field).map(Some)
@@ -65,6 +76,7 @@ impl Route for Tour {
             Input::Sum(range) => sum(&range),
             Input::Cas(write) => compare_and_set(&write, state),
             Input::Events(events) => Ok(tell(events.count.unwrap_or(3))),
+            Input::Fetch(question) => fetch(question),
             Input::Fail { message, detail } => {
                 let failure = Failure::new(message);
                 Err(match detail {
@@ -171,4 +183,16 @@ fn tell(count: u64) -> Value {
         send("tour", &json!({"number": number, "of": count}));
     }
     json!({"sent": count})
+}
+
+fn fetch(question: Fetch) -> Result<Value, Failure> {
+    let mut request = http::Request::new(question.method.as_deref().unwrap_or("GET"), &question.url);
+    for (name, value) in &question.headers {
+        request = request.header(name, value);
+    }
+    if let Some(body) = question.body {
+        request = request.body(body);
+    }
+    let response = request.send()?;
+    Ok(json!({"status": response.status, "headers": response.headers, "body": response.text()?}))
 }
