@@ -8,6 +8,8 @@ use std::{env, fs, io};
 /// What is embedded, below the repository. A project in Rust needs only these of that folder.
 const ROOTS: [&str; 4] = ["wit", "guest-examples/starter", "guest-examples/recipes", "guest-examples/rust"];
 const OF_RUST: [&str; 5] = ["Cargo.toml", "Cargo.lock", ".cargo", "sdk", "starter"];
+/// An example with an interface of its own, which is no part of the tours.
+const TYPED: &str = "typed-order";
 /// What tools leave beside the sources.
 const LEFT: [&str; 4] = ["target", "node_modules", "__pycache__", ".DS_Store"];
 
@@ -25,7 +27,7 @@ fn main() -> io::Result<()> {
     for entry in fs::read_dir(&examples)? {
         let folder = entry?.path();
         if folder.join("sandpool.project.yaml").is_file() && !ROOTS.iter().any(|root| folder.ends_with(root)) {
-            find(&folder, &mut files, &|_| true)?;
+            find(&folder, &mut files, &|path| !path.ends_with(TYPED))?;
         }
     }
     files.sort();

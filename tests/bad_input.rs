@@ -52,7 +52,7 @@ fn a_component_that_compiles_for_ever_is_given_up_without_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let bomb = compile_bomb(folder.path());
     let said = with_component(folder.path(), &bomb);
-    assert!(said.contains("bomb.wasm") && said.contains("to compile"), "{said}");
+    assert!(said.contains("bomb.wasm") && said.contains("of memory or"), "{said}");
     // The same by types: a tree that doubles thirty times is refused by the validator.
     let mut types = String::from("(type $t0 (tuple u8 u8))");
     types.extend((1..=30).map(|level| format!("(type $t{level} (tuple $t{0} $t{0}))", level - 1)));

@@ -150,6 +150,14 @@ async fn serves_the_edited_route(project: &Project) {
     server.put(422, &path, json!({"name": "Ada", "times": 0})).await;
     let document = server.get(200, "/openapi.json").await;
     assert_eq!(document.body["paths"][&path]["put"]["summary"], "Greet somebody");
+    // The same component comes into the running server by one command, as another route.
+    let component = project.component().display().to_string();
+    let deploy = ["deploy", &component, "--route", "PUT /deployed", "--server", &server.base];
+    let said = out(&project.exits(0, &deploy));
+    assert!(said.contains("route  PUT /deployed  __Put_deployed__, new"), "{said}");
+    let ended = server.run("/deployed", json!({"name": "Ada"})).await;
+    assert_eq!(ended.text("State"), "Completed", "{ended:?}");
+    assert_eq!(ended.body["Result"], json!({"greeting": "Ahoy, Ada!"}));
 }
 
 #[test]

@@ -34,11 +34,12 @@ pub fn assembled(name: &str, folder: &Path) -> String {
 /// unlimited compiler some 10 s and 2.3 GB.
 pub fn compile_bomb(folder: &Path) -> String {
     let locals = "i64 ".repeat(10_000);
-    let blocks: String = (0..10_000)
+    // The parameter is local 0.
+    let blocks: String = (1..=10_000)
         .map(|n| {
             format!(
                 "(block (br_if 0 (i64.eqz (local.get {n}))) (local.set {n} (i64.add (local.get {n}) (local.get {}))))",
-                (n * 7) % 10_000
+                (n * 7) % 10_000 + 1
             )
         })
         .collect();
@@ -105,7 +106,16 @@ pub fn sandpool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandpool"));
     command.env("SANDPOOL_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
     // What the caller has set for programs of its own.
-    for name in ["SANDPOOL_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+    for name in [
+        "SANDPOOL_LOG",
+        "SANDPOOL_URL",
+        "SANDPOOL_USER",
+        "SANDPOOL_TOKEN",
+        "SANDPOOL_HEADERS",
+        "SANDPOOL_TASKS",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ] {
         command.env_remove(name);
     }
     command

@@ -58,7 +58,8 @@ const RUNTIME_FREE: [&str; 12] = [
     "config",
 ];
 /// Files that start tasks on the runtime; each names and joins what it starts.
-const SPAWNERS: [&str; 8] = [
+const SPAWNERS: [&str; 9] = [
+    "api/manage.rs",
     "site.rs",
     "runner/submit.rs",
     "runner/recover.rs",

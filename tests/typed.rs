@@ -1,14 +1,15 @@
 //! Typed routes: components whose `run` has types of its own. `typed-order` is the example; `typed-types` has every type,
 //! and misbehaves on request.
 
-use crate::support::{Answer, Server, component, sandpool};
+use crate::support::{Answer, Server, component, eventually, sandpool};
 use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
 
 fn routes() -> String {
     let (order, types) = (component("typed-order.wasm"), component("typed-types.wasm"));
     format!(
         "state: {{}}\nroutes:\n  - {{method: PUT, path: /orders, component: {order}, state: {{write: [orders]}}}}\n  \
-         - {{method: PUT, path: /denied, component: {order}}}\n  \
          - {{method: PUT, path: /types, component: {types}, state: {{write: [count]}}, cpu_limit: 20s, memory: 64MiB, \
          retry: {{attempts: 3, backoff: 0s}}}}\n"
     )
@@ -31,6 +32,15 @@ fn everything() -> Value {
         "perhaps": null, "maybe-point": {"x": 1.0, "y": 2.0},
         "tried": {"err": "no"}, "done": {"ok": null},
     })
+}
+
+/// An order of one kind of tea.
+fn order(id: u64) -> Value {
+    json!({"items": [{"id": id, "name": "tea", "quantity": 2}]})
+}
+
+fn receipt(number: u64) -> Value {
+    json!({"number": number, "lines": [["tea", 150]], "total": 150, "speed": "standard", "note": null})
 }
 
 fn fails(ended: &Answer, message: &str) {
@@ -83,32 +93,55 @@ async fn a_body_that_does_not_fit_is_422_with_every_fault() {
     }
 }
 
-#[tokio::test]
-async fn an_order_uses_the_state_and_failures_keep_their_types() {
-    let server = server().await;
-    let item = |id: u64| json!({"items": [{"id": id, "name": "tea", "quantity": 2}]});
+/// What `typed-order` does, in whatever language it is written.
+async fn takes_orders(file: &str) {
+    let routes = format!(
+        "state: {{}}\nroutes:\n  - {{method: PUT, path: /orders, component: {file}, state: {{write: [orders]}}}}\n  \
+         - {{method: PUT, path: /denied, component: {file}}}\n"
+    );
+    let server = Server::start(&routes).await;
     for number in [1, 2] {
-        let ended = server.run("/orders", item(1)).await;
-        let receipt =
-            json!({"number": number, "lines": [["tea", 150]], "total": 150, "speed": "standard", "note": null});
-        assert_eq!(ended.body["Result"], receipt, "{ended:?}");
+        let ended = server.run("/orders", order(1)).await;
+        assert_eq!(ended.body["Result"], receipt(number), "{ended:?}");
     }
+    let mut express = order(u64::MAX);
+    express["speed"] = json!("express");
+    express["note"] = json!("é\u{0}");
+    let ended = server.run("/orders", express).await;
+    assert_eq!((&ended.body["Result"]["speed"], &ended.body["Result"]["note"]), (&json!("express"), &json!("é\u{0}")));
     for (path, input, message, detail) in [
         ("/orders", json!({"items": []}), "empty", json!("empty")),
-        ("/orders", item(404), "sold-out", json!({"sold-out": 404})),
-        ("/denied", item(1), "no-number", json!({"no-number": "StateError::Denied"})),
-        (
-            "/types",
-            json!({"deed": "fail"}),
-            "it failed",
-            json!({"message": "it failed", "code": 7, "colors": ["green"]}),
-        ),
+        ("/orders", order(404), "sold-out", json!({"sold-out": 404})),
     ] {
         let ended = server.run(path, input).await;
         fails(&ended, message);
-        let kept = &ended.body["Result"];
-        assert!(*kept == detail || path == "/denied", "{kept}");
+        assert_eq!(ended.body["Result"], detail);
     }
+    let denied = server.run("/denied", order(1)).await;
+    fails(&denied, "no-number");
+    assert!(denied.body["Result"]["no-number"].as_str().is_some_and(|why| why.contains("Denied")), "{denied:?}");
+    let refused = server.put(422, "/orders", json!({"items": [{"id": 1, "name": "tea"}]})).await;
+    assert_eq!(refused.body["errors"][0]["detail"], "items[0].quantity: missing, expected u32");
+    let schemas = server.get(200, "/openapi.json").await.body["components"]["schemas"].to_string();
+    assert!(schemas.contains(r#""quantity""#), "{schemas}");
+}
+
+#[tokio::test]
+async fn orders_in_rust() {
+    takes_orders(&component("typed-order.wasm")).await;
+}
+
+#[tokio::test]
+async fn orders_in_python() {
+    takes_orders(&component("typed-order-python.wasm")).await;
+}
+
+#[tokio::test]
+async fn failures_keep_their_types_and_are_tried_again() {
+    let server = server().await;
+    let ended = server.run("/types", json!({"deed": "fail"})).await;
+    fails(&ended, "it failed");
+    assert_eq!(ended.body["Result"], json!({"message": "it failed", "code": 7, "colors": ["green"]}));
     let ended = server.run("/types", json!({"deed": "attempt"})).await;
     assert_eq!(
         (&ended.body["State"], &ended.body["Result"]["texts"]),
@@ -188,7 +221,7 @@ fn types_that_cannot_cross_are_named() {
     for (types, parameter, core, fault) in [
         (String::new(), "(list (option (option u8)))", "i32 i32", "its parameter `x`: []: option<option<…>>"),
         ((1..60).map(nested).collect(), "$t59", "i32 i32", "types nest deeper than 32 levels"),
-        ((1..12).map(doubling).collect(), "$t11", "i32", "it consists of more than 2000 types and names"),
+        ((1..12).map(doubling).collect(), "$t11", "i32", "`run` has more than 2000 types and names"),
     ] {
         let text = format!(
             r#"(component
@@ -208,4 +241,82 @@ fn types_that_cannot_cross_are_named() {
         let said = facts["fault"].as_str().unwrap_or_default();
         assert!(facts["world"].is_null() && said.contains(fault), "{facts}");
     }
+}
+
+/// Puts a component under a name, as deployments do: at once.
+fn put(name: &str, to: &Path) {
+    let next = to.with_extension("next");
+    std::fs::copy(component(name), &next).expect("copied");
+    std::fs::rename(next, to).expect("renamed");
+}
+
+#[tokio::test]
+async fn a_stored_task_that_no_longer_fits_fails_and_says_where() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("own.wasm");
+    put("typed-types.wasm", &file);
+    let routes = "routes:\n  - {method: PUT, path: /own, component: own.wasm, pool: {max: 1}}\n";
+    let mut server = Server::start_in(folder.clone(), routes).await;
+    let endless = server.put(202, "/own", json!({"deed": "endless"})).await.id();
+    server.running(&endless).await;
+    let waiting = server.put(202, "/own", json!({"deed": "echo", "all": everything()})).await.id();
+    server.kill();
+    put("typed-order.wasm", &file);
+    let server = Server::start_in(folder, routes).await;
+    let ended = server.ended(&waiting).await;
+    let message = "The input does not fit the types of the route's component: items: missing, expected list: an array, and 2 more";
+    assert_eq!((ended.text("State"), ended.text("Error")), ("Failed", message), "{ended:?}");
+    assert_eq!(ended.body["Result"][1]["pointer"], "/all");
+    server.put(422, "/own", json!({"deed": "echo"})).await;
+}
+
+#[tokio::test]
+async fn a_route_becomes_typed_while_it_is_served() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("own.wasm");
+    put("hello.wasm", &file);
+    let routes = "state: {}\nroutes:\n  - {method: PUT, path: /own, component: own.wasm, state: {write: [orders]}}\n";
+    let server = Server::start_in(folder, routes).await;
+    assert!(server.run("/own", json!([])).await.body["Result"]["greeting"].is_string());
+    put("typed-order.wasm", &file);
+    eventually("types", || async {
+        (server.request("PUT", "/own").json(&json!([])).send().await.ok()?.status() == 422).then_some(())
+    })
+    .await;
+    assert_eq!(server.run("/own", order(1)).await.body["Result"], receipt(1));
+    put("hello.wasm", &file);
+    eventually("text", || async {
+        (server.request("PUT", "/own").json(&json!([])).send().await.ok()?.status() == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn typed_plugins_are_deployed_like_any_other() {
+    let server = Server::start("state: {}\nroutes: []\n").await;
+    let upload = |version: &str, file: &str| {
+        let bytes = std::fs::read(component(file)).expect("a component");
+        server.request("PUT", &format!("/-/plugins/order?version={version}")).body(bytes)
+    };
+    let plugin = server.send(201, upload("1", "typed-order.wasm")).await;
+    assert_eq!(plugin.text("World"), "typed-route");
+    let route = json!({"method": "PUT", "path": "/orders", "plugin": "order@latest", "state": {"write": ["orders"]}});
+    server.put(201, "/-/routes/orders", route).await;
+    let refused = server.put(422, "/orders", json!({"items": 1})).await;
+    assert_eq!(refused.body["errors"][0]["detail"], "items: expected list: an array, got 1");
+    let document = server.get(200, "/openapi.json").await.body;
+    assert!(document["components"]["schemas"].to_string().contains(r#""quantity""#), "{document}");
+    // Whoever waits for the answer gets it, in the format asked for.
+    let yaml = "items:\n- {id: 1, name: tea, quantity: 2}\n";
+    let request = server.request("PUT", "/orders").header("content-type", "application/yaml").body(yaml);
+    let ended = server.send(200, request.header("prefer", "wait=60")).await;
+    assert_eq!(ended.body["Result"], receipt(1), "{ended:?}");
+    // What one version's types accepted runs on that version; what comes later meets the types of the next.
+    server.send(200, server.request("POST", "/-/routes/orders/pause")).await;
+    let waiting = server.put(202, "/orders", order(1)).await.id();
+    server.send(201, upload("2", "typed-types.wasm")).await;
+    server.send(200, server.request("POST", "/-/routes/orders/resume")).await;
+    assert_eq!(server.ended(&waiting).await.body["Result"], receipt(2));
+    server.put(422, "/orders", order(1)).await;
+    assert_eq!(server.run("/orders", json!({"deed": "echo"})).await.text("State"), "Completed");
 }

@@ -6,12 +6,21 @@ mod check;
 mod client;
 mod deploy;
 mod dev;
+mod get;
 mod hash;
 mod inspect;
 mod new;
 mod openapi;
+mod plugins;
+mod query;
+mod routes;
 mod run;
 mod serve;
+mod stop;
+mod submit;
+mod tasks;
+mod terminal;
+mod watch;
 
 use crate::telemetry;
 use crate::wasm::compile_worker;
@@ -51,6 +60,20 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Uploads a component to a running server, and puts a route on it
     Deploy(Box<deploy::Arguments>),
+    /// Makes a task of a running server's route
+    Submit(Box<submit::Arguments>),
+    /// Shows a task
+    Get(get::Arguments),
+    /// Stops a task
+    Stop(stop::Arguments),
+    /// Finds tasks
+    Query(Box<query::Arguments>),
+    /// Follows a task to its end: its progress, its log, its events
+    Watch(watch::Arguments),
+    /// Lists the plugins of a running server
+    Plugins(plugins::Arguments),
+    /// Lists the routes of a running server, or pauses, resumes, drains, rolls back or removes one
+    Routes(routes::Arguments),
     /// Makes what a configuration stores of a password or an API key, which is read from standard input
     Hash(hash::Arguments),
     /// Prints the OpenAPI document of a configuration
@@ -119,6 +142,13 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Deploy(arguments) => deploy::deploy(&arguments),
+        Command::Submit(arguments) => submit::submit(&arguments),
+        Command::Get(arguments) => get::get(&arguments),
+        Command::Stop(arguments) => stop::stop(&arguments),
+        Command::Query(arguments) => query::query(&arguments),
+        Command::Watch(arguments) => watch::watch(&arguments),
+        Command::Plugins(arguments) => plugins::plugins(&arguments),
+        Command::Routes(arguments) => routes::routes(&arguments),
         Command::Hash(arguments) => hash::hash(&arguments),
         Command::Openapi(arguments) => openapi::openapi(&arguments),
         Command::CompileWorker { .. } => Ok(Ending::Ok),
@@ -141,4 +171,15 @@ fn say(text: &str) {
 
 fn say_error(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_command_has_two_arguments_of_one_name() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -90,6 +90,8 @@ struct Origins {
     tree: Arc<Node>,
     /// The folder at which relative paths begin.
     base: PathBuf,
+    /// What is the host's own.
+    own: validate::Own,
 }
 
 impl PartialEq for Origins {
@@ -256,8 +258,9 @@ impl Config {
         let config = root.and_then(|mut root| {
             env::expand(&mut root, variable, &sink);
             let raw = raw::config(&root, &sink)?;
-            let origin = Origins { tree: Arc::new(root), base: base.into() };
-            Some(Self { origin, ..validate::config(raw, base, &sink, variable, false) })
+            let mut config = validate::config(raw, base, &sink, variable);
+            config.origin.tree = Arc::new(root);
+            Some(config)
         });
         sink.finish(config)
     }
@@ -294,7 +297,7 @@ impl Config {
                 entries.push(Entry { key: "routes".into(), place, node: routes });
             }
             let raw = raw::config(&root, &sink)?;
-            validate::config(raw, &self.origin.base, &sink, &|_| None, true).routes.pop()
+            validate::config_of_client(raw, &self.origin.base, &sink, self.origin.own.clone()).routes.pop()
         });
         sink.finish(route)
     }

@@ -11,6 +11,7 @@ use sandpool::task::progress::Step;
 use sandpool::task::{Invocation, Request};
 use sandpool::value::Json;
 use sandpool::wasm::{Cache, Compiler, GuestPool, Loader, WasmEngine};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,12 +44,12 @@ impl Variables for Nobody {
     }
 }
 
-fn route(name: &str) -> Arc<Route> {
+fn route(file: PathBuf) -> Arc<Route> {
     Arc::new(Route {
-        name: name.into(),
+        name: "bench".into(),
         method: "PUT".into(),
         path: "/bench".into(),
-        component: Source::File(component(name)),
+        component: Source::File(file),
         arguments: Json::object([]),
         variables: Json::object([]),
         state: StateGrants::default(),
@@ -118,8 +119,8 @@ pub struct Guests {
 }
 
 impl Guests {
-    pub fn new(engine: &Arc<WasmEngine>, name: &str) -> Self {
-        let route = route(name);
+    pub fn new(engine: &Arc<WasmEngine>, file: PathBuf) -> Self {
+        let route = route(file);
         Self { pool: guests(engine, &route), route }
     }
 
@@ -132,7 +133,7 @@ impl Guests {
 
 /// Nanoseconds a call, `in_flight` calls at a time.
 pub async fn nanos_per_call(engine: &Arc<WasmEngine>, in_flight: u32) -> f64 {
-    let route = route("hello.wasm");
+    let route = route(component("hello.wasm"));
     let guests = Arc::new(guests(engine, &route));
     let calls = 40_000 / in_flight;
     let round = |calls: u32| {
@@ -162,7 +163,7 @@ pub async fn nanos_per_call(engine: &Arc<WasmEngine>, in_flight: u32) -> f64 {
 
 /// Stops one of `spinners` spinning guests, again and again, and starts another in its place.
 pub async fn stops(engine: Arc<WasmEngine>, spinners: usize) {
-    let route = route("misbehaving.wasm");
+    let route = route(component("misbehaving.wasm"));
     let guests = Arc::new(guests(&engine, &route));
     let start = || {
         let call = call(&route, r#"{"mode": "loop"}"#);

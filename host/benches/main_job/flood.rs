@@ -75,7 +75,7 @@ impl Connection {
 /// Nanoseconds of one report of each kind, beside the same guest whose reports go nowhere.
 pub async fn costs() {
     let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
-    let nowhere = executor::Guests::new(&engine, "misbehaving.wasm");
+    let nowhere = executor::Guests::new(&engine, component("misbehaving.wasm"));
     let server = server();
     let mut connection = Connection::to(&server).await;
     for (kind, told) in KINDS {

@@ -5,6 +5,7 @@
 //! 3. stop: from the request to the store's drop, beside 0, 7 and 63 other spinning guests
 //! 4. the bursts of 2 by callers who prove who they are, against anybody's
 //! 5. guests that flood progress, log, stdout and events: what a report costs, and what submits of another route feel
+//! 6. a record of 12 fields and a thousand of them: a typed route against one that hands text over
 //!
 //! `cargo bench -- 2` runs one part.
 // A benchmark that cannot go on stops; its output is its purpose.
@@ -17,6 +18,7 @@ mod http;
 mod sample;
 #[path = "../shared/server.rs"]
 mod server;
+mod typed;
 
 use sandpool::metrics::Metrics;
 use sandpool::wasm::WasmEngine;
@@ -54,6 +56,10 @@ fn main() {
         runtime.block_on(flood::costs());
         println!("   submits of a small route, 8 connections, beside 8 guests of another route");
         runtime.block_on(flood::beside());
+    }
+    if wants("6") {
+        println!("6. one call that gives back what it is given, one at a time");
+        runtime.block_on(typed::compare());
     }
     if wants("3") {
         println!("3. stop requested → store dropped");

@@ -66,7 +66,22 @@ impl Peer {
     /// Whether somebody on this machine asks, and not a proxy for somebody else.
     fn is_local(self, headers: &HeaderMap) -> bool {
         let here = self.0.is_some_and(|address| address.ip().to_canonical().is_loopback());
-        here && !FORWARDED.iter().any(|name| headers.contains_key(*name))
+        let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+        // A browser here may speak for a page from elsewhere: by a name that was turned on this machine (DNS rebinding),
+        // or across origins.
+        let host = text(header::HOST).is_none_or(|host| is_loopback(&format!("http://{host}")));
+        let origin = text(header::ORIGIN).is_none_or(is_loopback);
+        here && host && origin && !FORWARDED.iter().any(|name| headers.contains_key(*name))
+    }
+}
+
+/// Whether the URL's host can only be this machine.
+fn is_loopback(url: &str) -> bool {
+    match url::Url::parse(url).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
     }
 }
 

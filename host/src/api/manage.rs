@@ -175,13 +175,30 @@ fn admitted(api: &Api, principal: Option<Principal>, parts: &Parts) -> Result<Ma
     Ok(Manager { principal, answer: answer.ok_or_else(|| not_acceptable(&Format::ALL))? })
 }
 
-/// Lets somebody change something, and notes what became of it.
+/// What a change answers.
+pub(super) type Changed = BoxFuture<'static, Result<Response, Problem>>;
+
+/// Lets somebody change something, and notes what became of it. A client that hangs up leaves a whole change, noted.
 pub(super) async fn changing(
     api: &Api,
     request: Request,
-    change: impl AsyncFnOnce(Manager, Parts, Body) -> Result<Response, Problem>,
+    change: impl FnOnce(Manager, Parts, Body) -> Changed + Send + 'static,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let asked = parts.clone();
+    let changed = tokio::spawn(changed(api.clone(), parts, body, change));
+    changed.await.unwrap_or_else(|error| {
+        tracing::error!("a change broke: {error}");
+        or_problem(Err(Problem::new(500, "The change failed on this host; its log says why.")), &asked)
+    })
+}
+
+async fn changed(
+    api: Api,
+    parts: Parts,
+    body: Body,
+    change: impl FnOnce(Manager, Parts, Body) -> Changed + Send + 'static,
+) -> Response {
     let mut deed = Deed {
         at: api.0.managed.clock.now(),
         by: None,
@@ -191,11 +208,11 @@ pub(super) async fn changing(
         detail: None,
     };
     let asked = parts.clone();
-    let principal = edge::manager(api, &parts).await;
+    let principal = edge::manager(&api, &parts).await;
     if let Ok(Some(principal)) = &principal {
         deed.by = Some(principal.id.clone());
     }
-    let answer = match principal.and_then(|principal| admitted(api, principal, &parts)) {
+    let answer = match principal.and_then(|principal| admitted(&api, principal, &parts)) {
         Ok(manager) => change(manager, parts, body).await,
         Err(problem) => {
             // Whoever is still sending must be able to read why it was refused.

@@ -1,27 +1,32 @@
 //! Owns how commands talk to a server: where it is, who asks, and what its answers mean for the shell.
 //! Must not know what is asked.
 
-use super::Refusal;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use super::{Ending, Refusal};
+use crate::task::log::Line;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client as Http, Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::io::IsTerminal;
 use std::time::Duration;
+use url::Url;
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The most bytes of an answer that are read.
-const MOST_BYTES: usize = 256 << 20;
+/// How long a server may take for a whole answer, beside what the request itself asks it to wait.
+pub const ANSWER: Duration = Duration::from_secs(60);
+/// The most bytes of an answer that are read: beyond any result (8 MiB) and any page of a query.
+pub const MOST_BYTES: usize = 64 << 20;
 
 /// Which server, and who asks.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub struct Server {
     /// The server's URL [default: $SANDPOOL_URL, else http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Asks as this user, by Basic authentication [default: $SANDPOOL_USER]
-    #[arg(long, value_name = "NAME:PASSWORD")]
+    #[arg(long, value_name = "NAME:PASSWORD", conflicts_with = "token")]
     user: Option<String>,
     /// Asks with this bearer token [default: $SANDPOOL_TOKEN]
     #[arg(long, value_name = "TOKEN")]
@@ -31,51 +36,105 @@ pub struct Server {
     headers: Vec<String>,
 }
 
+/// Credentials stay out of whatever prints the arguments.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
 /// A server that can be asked.
 pub struct Client {
     http: Http,
-    base: String,
+    base: Url,
 }
 
 /// An answer that is no error.
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The body, as JSON; null without one.
-    pub body: Value,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body, as the server wrote it.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body, from JSON.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            format!("the answer is not what Sandpool would say: {error}; which server is that?").into()
+        })
+    }
+
+    /// A header field.
+    pub fn field(&self, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// A variable of the environment that says something.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Server {
     /// A client of this server.
     pub fn client(&self) -> Result<Client, Refusal> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let base = self.server.clone().or_else(|| variable("SANDPOOL_URL"));
-        let base = base.unwrap_or_else(|| "http://127.0.0.1:8080".into());
-        let parsed = url::Url::parse(&base).map_err(|error| format!("--server: `{base}` is no URL: {error}"))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(format!("--server: `{base}` must begin with http:// or https://").into());
-        }
+        let base = base_url(&base.unwrap_or_else(|| "http://127.0.0.1:8080".into()))?;
+        let http = Http::builder()
+            .user_agent(concat!("sandpool/", env!("CARGO_PKG_VERSION")))
+            .default_headers(self.fields()?)
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none());
+        Ok(Client { http: http.build()?, base })
+    }
+
+    /// What the command line says counts; what it leaves open, the environment says.
+    fn fields(&self) -> Result<HeaderMap, Refusal> {
         let mut fields = HeaderMap::new();
-        if let Some(user) = self.user.clone().or_else(|| variable("SANDPOOL_USER")) {
-            use base64::Engine;
-            let basic = base64::prelude::BASE64_STANDARD.encode(user);
-            fields.insert(AUTHORIZATION, secret(&format!("Basic {basic}"))?);
-        }
-        if let Some(token) = self.token.clone().or_else(|| variable("SANDPOOL_TOKEN")) {
-            fields.insert(AUTHORIZATION, secret(&format!("Bearer {token}"))?);
-        }
         let of_environment = variable("SANDPOOL_HEADERS").unwrap_or_default();
-        for line in self.headers.iter().map(String::as_str).chain(of_environment.lines()) {
+        let lines = of_environment.lines().filter(|line| !line.trim().is_empty());
+        for line in lines.chain(self.headers.iter().map(String::as_str)) {
             let (name, value) = line.split_once(':').ok_or("--header: expected NAME: VALUE")?;
             let name = HeaderName::try_from(name.trim()).map_err(|_| "--header: that is no name of a header field")?;
             fields.insert(name, secret(value.trim())?);
         }
-        let http = Http::builder()
-            .default_headers(fields)
-            .connect_timeout(CONNECT)
-            .redirect(reqwest::redirect::Policy::none());
-        Ok(Client { http: http.build()?, base: base.trim_end_matches('/').to_owned() })
+        let (user, token) = match (&self.user, &self.token) {
+            (None, None) => (variable("SANDPOOL_USER"), variable("SANDPOOL_TOKEN")),
+            of_arguments => (of_arguments.0.clone(), of_arguments.1.clone()),
+        };
+        match (user, token) {
+            (Some(_), Some(_)) => return Err("SANDPOOL_USER and SANDPOOL_TOKEN are both set: expected one".into()),
+            (Some(user), None) if !user.contains(':') => return Err("--user: expected NAME:PASSWORD".into()),
+            (Some(user), None) => {
+                fields.insert(AUTHORIZATION, secret(&format!("Basic {}", BASE64_STANDARD.encode(user)))?);
+            }
+            (None, Some(token)) => {
+                fields.insert(AUTHORIZATION, secret(&format!("Bearer {token}"))?);
+            }
+            (None, None) => {}
+        }
+        Ok(fields)
     }
+}
+
+/// The server's URL, with a path that ends without a slash. It is not shown before it is known to hold no password.
+fn base_url(text: &str) -> Result<Url, Refusal> {
+    let mut base = Url::parse(text).map_err(|error| format!("--server: that is no URL: {error}"))?;
+    if !matches!(base.scheme(), "http" | "https") {
+        return Err("--server: expected a URL that begins with http:// or https://".into());
+    }
+    if !base.username().is_empty() || base.password().is_some() {
+        return Err("--server: expected a URL without credentials: give them by --user or SANDPOOL_USER".into());
+    }
+    if base.query().is_some() || base.fragment().is_some() {
+        return Err(format!("--server: {base}: expected a URL without `?` and `#`").into());
+    }
+    let path = base.path().trim_end_matches('/').to_owned();
+    base.set_path(&path);
+    Ok(base)
 }
 
 fn secret(text: &str) -> Result<HeaderValue, Refusal> {
@@ -85,76 +144,101 @@ fn secret(text: &str) -> Result<HeaderValue, Refusal> {
 }
 
 impl Client {
-    /// A request to a path of the server.
+    /// A request to a path of the server, to be answered within [`ANSWER`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = if path.starts_with("http://") || path.starts_with("https://") {
-            path.to_owned()
-        } else {
-            format!("{}{path}", self.base)
-        };
-        self.http.request(method, url).header("accept", "application/json")
+        self.endless(method, path).header("accept", "application/json").timeout(ANSWER)
+    }
+
+    /// A request whose answer may go on.
+    pub fn endless(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base.as_str().trim_end_matches('/')))
+    }
+
+    /// A place that the server named, as a path here: nothing is ever sent to another host, which would get the
+    /// credentials.
+    pub fn path_of(&self, place: &str) -> String {
+        let Ok(url) = Url::parse(place) else { return place.to_owned() };
+        let path = url.path();
+        let prefix = self.base.path().trim_end_matches('/');
+        let path = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        format!("{path}{}", url.query().map(|query| format!("?{query}")).unwrap_or_default())
+    }
+
+    /// A URL that somebody typed, as a path here.
+    pub fn own_path(&self, place: &str) -> Result<String, Refusal> {
+        let url = Url::parse(place).map_err(|error| format!("{place} is no URL: {error}"))?;
+        if url.origin() != self.base.origin() {
+            return Err(format!("that is not at the server {}: name its server by --server", self.base).into());
+        }
+        Ok(self.path_of(place))
     }
 
     /// Sends it; whatever the server says.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Refusal> {
-        request.send().await.map_err(|error| unreachable(&self.base, &error))
+        request.send().await.map_err(|error| self.unreachable(&error))
     }
 
     /// Sends it, and reads the answer; an error of the server's is one here.
     pub async fn ask(&self, request: RequestBuilder) -> Result<Answer, Refusal> {
-        let mut response = self.send(request).await?;
+        let response = self.send(request).await?;
+        self.read(response).await
+    }
+
+    /// The answer; an error of the server's is one here.
+    pub async fn read(&self, mut response: Response) -> Result<Answer, Refusal> {
         let status = response.status();
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| unreachable(&self.base, &error))? {
+        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             if bytes.len() + piece.len() > MOST_BYTES {
                 return Err(format!("the server's answer has more than {MOST_BYTES} bytes").into());
             }
             bytes.extend_from_slice(&piece);
         }
-        let body: Value = match bytes.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&bytes)
-                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())),
-        };
-        if status.is_success() || status.as_u16() == 304 {
-            return Ok(Answer { status: status.as_u16(), body });
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let answer = Answer { status: status.as_u16(), headers: response.headers().clone(), text };
+        if status.is_success() || status.as_u16() == 304 { Ok(answer) } else { Err(refusal(&answer)) }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Refusal {
+        if error.is_builder() {
+            return format!("the request cannot be made: {}", innermost(error)).into();
         }
-        Err(refusal(status.as_u16(), &body).into())
+        Refusal::unreachable(format!("the server at {} cannot be reached: {}", self.base, innermost(error)))
+    }
+
+    /// The connection is gone.
+    pub fn lost(&self, why: impl std::fmt::Display) -> Refusal {
+        Refusal::unreachable(format!("the connection to the server at {} is lost: {why}", self.base))
     }
 }
 
-/// What a problem document says, in lines.
-fn refusal(status: u16, body: &Value) -> String {
+/// Why it failed in the end.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(inner) = error.source() {
+        error = inner;
+    }
+    error.to_string()
+}
+
+/// What a problem document says, in lines. A server that cannot serve now counts as one that cannot be reached.
+fn refusal(answer: &Answer) -> Refusal {
+    let body: Value = serde_json::from_str(&answer.text).unwrap_or(Value::Null);
     let text = |value: &Value, member: &str| value.get(member).and_then(Value::as_str).map(str::to_owned);
-    let detail = text(body, "detail").or(body.as_str().map(str::to_owned));
-    let detail = detail.unwrap_or_else(|| "the server gives no reason".into());
+    let detail = text(&body, "detail").unwrap_or_else(|| match answer.field(LOCATION) {
+        Some(elsewhere) => format!("the server sends you to {elsewhere}: name it by --server"),
+        None => "the server gives no reason".into(),
+    });
     let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten().map(|error| {
         let (pointer, message) =
             (text(error, "pointer").unwrap_or_default(), text(error, "detail").unwrap_or_default());
         if pointer.is_empty() { format!("\n  {message}") } else { format!("\n  {pointer}: {message}") }
     });
-    format!("{status}: {detail}{}", errors.collect::<String>())
-}
-
-fn unreachable(base: &str, error: &reqwest::Error) -> Refusal {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words = inner.to_string();
-        cause = inner.source();
+    let words = Line::cut(format!("{}: {detail}{}", answer.status, errors.collect::<String>()));
+    match answer.status {
+        502..=504 => Refusal::unreachable(words),
+        _ => Refusal { words, ending: Ending::Usage },
     }
-    Refusal::unreachable(format!("the server at {base} cannot be reached: {words}"))
-}
-
-/// A bar on a terminal; nothing elsewhere.
-pub fn bar(total: u64, template: &str, is_drawn: bool) -> ProgressBar {
-    let is_drawn = is_drawn && std::io::stderr().is_terminal();
-    let target = if is_drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(total), target);
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }
 
 /// Runs a command that asks a server.

@@ -1,7 +1,9 @@
 //! Owns `sandpool deploy`: a component becomes a plugin of a running server, and a route on it.
 //! Must not know how a server keeps either.
 
-use super::client::{Client, Server, bar, block_on};
+use super::client::{Client, Server, block_on};
+use super::tasks::target;
+use super::terminal::bar;
 use super::{Ending, Refusal, say};
 use crate::route::{default_name, plugin_name};
 use bytes::Bytes;
@@ -9,16 +11,19 @@ use futures_util::stream;
 use reqwest::{Body, Method};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Bytes that are sent at once.
 const PIECE: usize = 64 << 10;
+/// The longest that an upload may take, with the server's checks and compiling.
+const UPLOAD: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The component's file
     component: PathBuf,
     /// The route that runs it: its method and path. Without one the component is uploaded only
-    #[arg(long, value_name = "METHOD PATH", value_parser = route)]
+    #[arg(long, value_name = "METHOD PATH", value_parser = target)]
     route: Option<(String, String)>,
     /// The plugin's name [default: that of the file]
     #[arg(long, value_name = "NAME")]
@@ -27,10 +32,10 @@ pub struct Arguments {
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// The route's name [default: made of method and path]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "route")]
     route_name: Option<String>,
     /// What else the route has, as in a configuration: '{pool: {max: 4}, timeout: 10m}'
-    #[arg(long, value_name = "YAML", default_value = "{}", value_parser = with)]
+    #[arg(long, value_name = "YAML", default_value = "{}", value_parser = with, requires = "route")]
     with: Value,
     /// The component's signature, for servers with `plugins.keys`: KEY:SIGNATURE, Ed25519 in base64
     #[arg(long, value_name = "KEY:SIGNATURE")]
@@ -40,13 +45,6 @@ pub struct Arguments {
     json: bool,
     #[command(flatten)]
     server: Server,
-}
-
-fn route(text: &str) -> Result<(String, String), String> {
-    match text.split_whitespace().collect::<Vec<_>>()[..] {
-        [method, path] if path.starts_with('/') => Ok((method.to_ascii_uppercase(), path.to_owned())),
-        _ => Err("expected a method and a path, such as 'PUT /orders/{id}'".into()),
-    }
 }
 
 fn with(text: &str) -> Result<Value, String> {
@@ -80,11 +78,13 @@ pub fn deploy(arguments: &Arguments) -> Result<Ending, Refusal> {
             let encoded = percent_encoding::utf8_percent_encode(&route_name, percent_encoding::NON_ALPHANUMERIC);
             let request = client.request(Method::PUT, &format!("/-/routes/{encoded}")).json(&definition);
             let route = client.ask(request).await?;
+            let is_new = route.status == 201;
+            let route: Value = route.read()?;
             if !arguments.json {
-                let word = if route.status == 201 { "new" } else { "replaced" };
+                let word = if is_new { "new" } else { "replaced" };
                 say(&format!("route  {method} {path}  {route_name}, {word}"));
             }
-            answer.insert("Route".into(), route.body);
+            answer.insert("Route".into(), route);
         }
         if arguments.json {
             say(&serde_json::to_string_pretty(&answer)?);
@@ -97,8 +97,9 @@ async fn upload(client: &Client, arguments: &Arguments, name: &str, bytes: Vec<u
     let total = bytes.len() as u64;
     let bar = bar(total, "{bar:40} {bytes}/{total_bytes} {msg}", !arguments.json);
     let shown = bar.clone();
-    let pieces: Vec<Bytes> = bytes.chunks(PIECE).map(Bytes::copy_from_slice).collect();
-    let pieces = stream::iter(pieces.into_iter().map(move |piece| {
+    let mut rest = Bytes::from(bytes);
+    let next = move || (!rest.is_empty()).then(|| rest.split_to(PIECE.min(rest.len())));
+    let pieces = stream::iter(std::iter::from_fn(next).map(move |piece| {
         shown.inc(piece.len() as u64);
         if shown.position() >= shown.length().unwrap_or_default() {
             shown.set_message("the server checks and compiles it");
@@ -109,6 +110,7 @@ async fn upload(client: &Client, arguments: &Arguments, name: &str, bytes: Vec<u
         .request(Method::PUT, &format!("/-/plugins/{name}"))
         .header("content-type", "application/wasm")
         .header("content-length", total)
+        .timeout(UPLOAD)
         .body(Body::wrap_stream(pieces));
     if let Some(version) = &arguments.version {
         request = request.query(&[("version", version)]);
@@ -117,6 +119,15 @@ async fn upload(client: &Client, arguments: &Arguments, name: &str, bytes: Vec<u
         request = request.header("plugin-signature", signature);
     }
     let answer = client.ask(request).await;
+    let is_begun = bar.position() > 0;
     bar.finish_and_clear();
-    Ok(answer?.body)
+    let answer = answer.map_err(|mut refusal| {
+        // Who refuses before all has arrived may close the connection before its reason is read.
+        if is_begun && refusal.ending == Ending::Unreachable {
+            let most = total / 1024 + 1;
+            refusal.words += &format!("; the upload had begun: does its `plugins.max_size` allow {most}KiB?");
+        }
+        refusal
+    });
+    answer?.read()
 }

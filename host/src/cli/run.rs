@@ -1,6 +1,7 @@
 //! Owns `sandpool run`: one attempt of one component, here, with a progress bar and the log on standard error.
 //! Must not know how guests are run.
 
+use super::terminal::{self, above};
 use super::{Ending, Refusal, say};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
@@ -22,7 +23,7 @@ use crate::task::{Invocation, Request};
 use crate::value::Json;
 use crate::wasm::Loader;
 use futures_util::future::BoxFuture;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -217,16 +218,11 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn new(drawn: bool) -> Arc<Self> {
-        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(100), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos:>3} %  {elapsed}") {
-            bar.set_style(style);
-        }
-        Arc::new(Self { bar, meter: Mutex::default() })
+        Arc::new(Self { bar: terminal::bar(100, terminal::TASK, drawn), meter: Mutex::default() })
     }
 
     fn line(&self, text: &str) {
-        self.bar.suspend(|| super::say_error(text));
+        above(&self.bar, text);
     }
 }
 
@@ -244,10 +240,8 @@ impl EventSink for Terminal {
     }
 
     fn log(&self, level: Level, message: String, fields: Vec<(String, String)>) {
-        let Line { message, fields, .. } =
-            Line::new(SystemClock.now(), level, message, fields, LogRules::default().line);
-        let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        self.line(&format!("{:<5} {message}{fields}", level.name()));
+        let line = Line::new(SystemClock.now(), level, message, fields, LogRules::default().line);
+        self.line(&terminal::written(&line));
     }
 
     fn event(&self, name: String, data: Json) {

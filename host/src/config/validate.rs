@@ -8,7 +8,7 @@ mod grants;
 mod logs;
 
 use self::auth::{Names, allowed};
-use self::grants::Own;
+pub use self::grants::Own;
 use self::logs::CommonLogs;
 use super::endpoints;
 use super::env::Lookup;
@@ -64,50 +64,15 @@ struct Common<'a> {
 }
 
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
-/// Those of `from_client` have routes that a client wrote.
-pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>, from_client: bool) -> Config {
-    let rules = Rules { base, sink, from_client };
+pub fn config(raw: RawConfig, base: &Path, sink: &Sink, variable: Lookup<'_>) -> Config {
+    let rules = Rules { base, sink, from_client: false };
     let own = rules.own(&raw, variable);
-    let names = rules.names(&raw.auth);
-    let task_routes = raw.task_routes.map(|found| {
-        let task_routes = found.into_iter().filter_map(|raw| rules.task_route(raw, &names));
-        task_routes.collect::<Vec<_>>()
-    });
-    let openapi_place = [&raw.openapi.path, &raw.openapi.ui].into_iter().flatten().map(|at| at.place).next();
-    let openapi = rules.openapi(raw.openapi, &names);
-    endpoints::check(&raw.routes, task_routes.as_deref(), (&openapi, openapi_place), sink);
-    rules.check_names(&raw.routes);
-    let task_routes: Vec<_> = match task_routes {
-        Some(task_routes) => task_routes.into_iter().map(|at| at.value).collect(),
-        None => TaskRoute::defaults().into_iter().map(|route| rules.by_default(route, &names)).collect(),
-    };
-    let admin = rules.admin(raw.admin, &names);
-    rules.check_listener(&raw.server, rules.open(&raw.routes, &task_routes, admin.as_ref(), &names));
-    let callbacks = rules.callbacks(raw.callbacks);
-    let common = Common {
-        variables: raw.variables.as_deref(),
-        names: &names,
-        logs: rules.logs(&raw.logs),
-        guard: &callbacks.guard,
-        own: &own,
-    };
-    let routes = raw.routes.into_iter().map(|route| rules.route(route, &common).map(Arc::new));
-    // A route that is missing here was reported.
-    let routes = routes.flatten().collect();
-    Config {
-        server: rules.server(raw.server),
-        store: rules.store(raw.store),
-        node: raw.node.map_or_else(host_name, |name| name.value),
-        state: raw.state,
-        routes,
-        task_routes,
-        auth: rules.auth(raw.auth, &names),
-        admin,
-        openapi,
-        callbacks,
-        plugins: Plugins { max_size: or(raw.plugins.max_size, 64 << 20), keys: pairs(raw.plugins.keys) },
-        origin: Origins { tree: Arc::new(Node { place: Place::FILE, value: Value::Null }), base: base.into() },
-    }
+    rules.config(raw, own)
+}
+
+/// The same of one whose routes a client wrote; what is the host's own is known from before.
+pub fn config_of_client(raw: RawConfig, base: &Path, sink: &Sink, own: Own) -> Config {
+    Rules { base, sink, from_client: true }.config(raw, own)
 }
 
 fn pairs<A, B>(raw: Vec<(At<A>, At<B>)>) -> Vec<(A, B)> {
@@ -126,6 +91,54 @@ fn or<T>(at: Option<At<T>>, default: T) -> T {
 }
 
 impl Rules<'_> {
+    /// Checks it.
+    fn config(&self, raw: RawConfig, own: Own) -> Config {
+        let names = self.names(&raw.auth);
+        let task_routes = raw.task_routes.map(|found| {
+            let task_routes = found.into_iter().filter_map(|raw| self.task_route(raw, &names));
+            task_routes.collect::<Vec<_>>()
+        });
+        let openapi_place = [&raw.openapi.path, &raw.openapi.ui].into_iter().flatten().map(|at| at.place).next();
+        let openapi = self.openapi(raw.openapi, &names);
+        endpoints::check(&raw.routes, task_routes.as_deref(), (&openapi, openapi_place), self.sink);
+        self.check_names(&raw.routes);
+        let task_routes: Vec<_> = match task_routes {
+            Some(task_routes) => task_routes.into_iter().map(|at| at.value).collect(),
+            None => TaskRoute::defaults().into_iter().map(|route| self.by_default(route, &names)).collect(),
+        };
+        let admin = self.admin(raw.admin, &names);
+        self.check_listener(&raw.server, self.open(&raw.routes, &task_routes, admin.as_ref(), &names));
+        let callbacks = self.callbacks(raw.callbacks);
+        let common = Common {
+            variables: raw.variables.as_deref(),
+            names: &names,
+            logs: self.logs(&raw.logs),
+            guard: &callbacks.guard,
+            own: &own,
+        };
+        let routes = raw.routes.into_iter().map(|route| self.route(route, &common).map(Arc::new));
+        // A route that is missing here was reported.
+        let routes = routes.flatten().collect();
+        Config {
+            server: self.server(raw.server),
+            store: self.store(raw.store),
+            node: raw.node.map_or_else(host_name, |name| name.value),
+            state: raw.state,
+            routes,
+            task_routes,
+            auth: self.auth(raw.auth, &names),
+            admin,
+            openapi,
+            callbacks,
+            plugins: Plugins { max_size: or(raw.plugins.max_size, 64 << 20), keys: pairs(raw.plugins.keys) },
+            origin: Origins {
+                tree: Arc::new(Node { place: Place::FILE, value: Value::Null }),
+                base: self.base.into(),
+                own,
+            },
+        }
+    }
+
     /// Other machines reach only what asks who they are, unless that is said to be meant.
     fn check_listener(&self, raw: &RawServer, open: Open) {
         const MOST_NAMED: usize = 5;

@@ -9,9 +9,9 @@ pub use write::TooLarge;
 
 /// How deep types may nest. In JSON a variant nests twice, so values stay below [`crate::value::MAX_DEPTH`].
 pub const MAX_DEPTH: usize = 32;
-/// The most types and names that one type may consist of; a type that is used twice counts twice.
+/// The most types and names that all types of one function may consist of; a type that is used twice counts twice.
 pub const MAX_PARTS: usize = 2_000;
-/// The most bytes of all names in one type.
+/// The most bytes of all names in them.
 pub const MAX_NAMES: usize = 64 << 10;
 /// The most bytes of memory, roughly, that a value read from JSON may take: an `{}` can stand for a record of a thousand
 /// absent options.
@@ -140,15 +140,21 @@ impl Shape {
         }
     }
 
-    /// The cases of a variant, enum or result: name and what it carries. Empty for other types.
+    /// The case at a position of a variant, enum or result: its name and what it carries. None for other types.
     #[must_use]
-    pub fn cases(&self) -> Vec<(&str, Option<&Self>)> {
-        match self {
-            Self::Variant(cases) => cases.iter().map(|(name, carried)| (name.as_str(), carried.as_ref())).collect(),
-            Self::Enum(names) => names.iter().map(|name| (name.as_str(), None)).collect(),
-            Self::Result(ok, err) => vec![("ok", ok.as_deref()), ("err", err.as_deref())],
-            _ => Vec::new(),
+    pub fn case(&self, position: usize) -> Option<(&str, Option<&Self>)> {
+        match (self, position) {
+            (Self::Variant(cases), _) => cases.get(position).map(|(name, carried)| (name.as_str(), carried.as_ref())),
+            (Self::Enum(names), _) => names.get(position).map(|name| (name.as_str(), None)),
+            (Self::Result(ok, _), 0) => Some(("ok", ok.as_deref())),
+            (Self::Result(_, err), 1) => Some(("err", err.as_deref())),
+            _ => None,
         }
+    }
+
+    /// All its cases, in order.
+    pub fn cases(&self) -> impl Iterator<Item = (&str, Option<&Self>)> {
+        (0..).map_while(|position| self.case(position))
     }
 }
 

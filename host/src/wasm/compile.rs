@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal,
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -73,11 +74,14 @@ fn compile_in_child(program: &Path, binary: &[u8], into: &Path) -> Result<(), St
         (true, _) => Ok(()),
         (false, Some(1)) => Err(said.trim().to_owned()),
         (false, Some(code)) => Err(format!("the compiler failed with exit code {code}: {}", said.trim())),
-        // Ended by a signal: SIGABRT where memory ran out, SIGXCPU or SIGKILL where time did.
-        (false, None) => Err(format!(
-            "the component takes more than {} GiB of memory or {CPU_SECONDS} s of CPU time to compile",
-            MEMORY >> 30
-        )),
+        // SIGABRT where memory ran out, SIGXCPU or SIGKILL where time did; SIGSEGV where the stack did.
+        (false, None) => {
+            tracing::warn!(signal = status.signal(), said = said.trim(), "a compile went past its limits");
+            Err(format!(
+                "the component takes more than {} GiB of memory or {CPU_SECONDS} s of CPU time to compile",
+                MEMORY >> 30
+            ))
+        }
     }
 }
 

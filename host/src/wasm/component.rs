@@ -168,7 +168,7 @@ impl Program {
         IdGeneratorPre::new(pre).map_err(|error| self.unfit(World::IdGenerator, &error))
     }
 
-    pub(super) fn linked(
+    fn linked(
         &self,
         engine: &WasmEngine,
         world: World,

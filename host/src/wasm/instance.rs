@@ -114,10 +114,11 @@ enum Entry {
 }
 
 impl Guest {
-    fn engine(&self) -> &Engine {
+    /// The component, ready for instances.
+    pub fn pre(&self) -> &InstancePre<HostState> {
         match self {
-            Self::Route(pre) => pre.engine(),
-            Self::Typed(pre, _) => pre.engine(),
+            Self::Route(pre) => pre.instance_pre(),
+            Self::Typed(pre, _) => pre,
         }
     }
 
@@ -150,7 +151,7 @@ impl Instance {
         granted: &Granted,
         sender: &Arc<Sender>,
     ) -> Result<Self, Outcome> {
-        let store = new_store(guest.engine(), memory, control, granted, sender);
+        let store = new_store(guest.pre().engine(), memory, control, granted, sender);
         let mut store = store.map_err(|error| Outcome::Fault(Fault::NotRunnable(format!("{error:#}"))))?;
         match guest.instantiate(&mut store).await {
             Ok(entry) => Ok(Self { store, entry }),

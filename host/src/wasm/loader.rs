@@ -2,7 +2,7 @@
 //! Must not know what a route does with them.
 
 use super::cache::{Cache, CacheError, hex_digest};
-use super::component::{LoadError, Program, World};
+use super::component::{LoadError, Program};
 use super::describe::describe;
 use super::engine::WasmEngine;
 use super::generator::GuestIds;
@@ -154,12 +154,12 @@ impl Loader {
         if let Some(described) = known {
             return described.map_err(fault);
         }
-        let pre = program.linked(&self.engine, World::Route)?;
-        let types = match program.guest(&self.engine)? {
+        let guest = program.guest(&self.engine)?;
+        let types = match &guest {
             Guest::Typed(_, signature) => Some(signature),
             Guest::Route(_) => None,
         };
-        let described = describe(&self.engine, &pre).map(|own| match types {
+        let described = describe(&self.engine, guest.pre()).map(|own| match types {
             Some(types) => Some(Arc::new(types.described(own))),
             None => own.map(Arc::new),
         });

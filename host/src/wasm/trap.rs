@@ -36,11 +36,20 @@ pub fn outcome_of(error: &wasmtime::Error, state: &HostState) -> Outcome {
         (Some(trap), None) => Fault::Trap(format!("{trap}{}", location_of(error))),
         // These have no type of their own in wasmtime.
         (None, None) if root.contains("too much data") => Fault::HostCallLimit,
-        (None, None) if root.contains("utf-8") || root.contains("out of bounds") => Fault::BadResult(root),
+        (None, None) if is_unreadable(error, &root) => Fault::BadResult(root),
         (None, None) if root.contains("exceeds memory limits") => Fault::MemoryLimit(state.limits.memory()),
         (None, None) => Fault::Trap(format!("{root}{}", location_of(error))),
     };
     fault(error, state, kind)
+}
+
+/// Whether that is what the engine says of a result that it cannot take out of a guest's memory. Then no guest code is on the
+/// stack, unlike with what a guest hands to the host's functions; nor is it with memory that a guest has allocated badly.
+fn is_unreadable(error: &wasmtime::Error, root: &str) -> bool {
+    let said = ["utf-8", "out of bounds", "out of range", "aligned", "discriminant"];
+    error.downcast_ref::<WasmBacktrace>().is_none()
+        && !root.starts_with("realloc")
+        && said.iter().any(|words| root.contains(words))
 }
 
 fn fault(error: &wasmtime::Error, state: &HostState, fault: Fault) -> Outcome {

@@ -13,7 +13,7 @@ use crate::schema::{Description, Schema, SchemaFault};
 use crate::task::ending::{Fault, Outcome};
 use crate::task::log::{Level, Line};
 use crate::value::Json;
-use shapes::shape_of;
+use shapes::Shapes;
 use std::sync::Arc;
 use values::{args_shape, args_val, from_val, to_val};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -66,13 +66,13 @@ impl Signature {
 
     fn of_function(run: &ComponentFunc, state: Option<ResourceType>) -> Result<Self, String> {
         let (mut parameters, mut values) = (Vec::new(), Vec::new());
-        let args = args_shape();
+        let (mut shapes, args) = (Shapes::default(), args_shape());
         let is_state = |ty: &Type| matches!(ty, Type::Own(resource) if Some(*resource) == state);
         for (name, ty) in run.params() {
             let parameter = if is_state(&ty) {
                 Parameter::State
             } else {
-                let shape = shape_of(&ty).map_err(|why| format!("its parameter `{name}`: {why}"))?;
+                let shape = shapes.of(&ty).map_err(|why| format!("its parameter `{name}`: {why}"))?;
                 if shape == args {
                     Parameter::Args
                 } else {
@@ -97,7 +97,7 @@ impl Signature {
                 Some(Shape::Record(values))
             }
         };
-        let part = |ty: Option<Type>| ty.map(|ty| shape_of(&ty)).transpose();
+        let mut part = |ty: Option<Type>| ty.map(|ty| shapes.of(&ty)).transpose();
         let gives = match run.results().next() {
             Some(Type::Result(result)) => {
                 part(result.ok()).and_then(|ok| Ok(Gives::Fallible { ok: ok.map(Arc::new), err: part(result.err())? }))
@@ -230,7 +230,7 @@ fn failure(shape: &Shape, error: Val, reports: &Reports) -> Outcome {
             message.and_then(|(_, value)| if let Typed::Text(text) = value { Some(text.clone()) } else { None })
         }
         (Shape::Variant(_) | Shape::Enum(_), Typed::Case(position, _)) => {
-            shape.cases().get(*position).map(|(name, _)| (*name).to_owned())
+            shape.case(*position).map(|(name, _)| name.to_owned())
         }
         _ => None,
     };

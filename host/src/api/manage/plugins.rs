@@ -109,37 +109,44 @@ fn unknown() -> Problem {
 
 /// `PUT /-/plugins/{name}`: the body is the component. 201 for a new version, 200 for one that was there with these bytes.
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    changing(&api, request, async |manager, parts, body| {
-        let upload = Upload {
-            name,
-            version: request::parameter(&parts.uri, "version"),
-            caller: manager.name().unwrap_or_else(|| {
-                Peer::of(&parts).0.map_or_else(String::new, |peer| peer.ip().to_canonical().to_string())
-            }),
-            by: manager.name(),
-            signature: parts.headers.get(&SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned),
-        };
-        let managed = &api.0.managed;
-        let mut body = Box::pin(Body::into_data_stream(body));
-        let uploaded = managed.plugins.upload(upload, &mut body).await;
-        if uploaded.is_err() {
-            body::drain(body).await;
-        }
-        let Uploaded { plugin, is_new, inspection } = uploaded?;
-        if is_new {
-            managed.routes.plugin_changed(&plugin.name).await;
-        }
-        let mut view = PluginView::of(&plugin, managed.routes.users(&plugin).await);
-        view.world = inspection.world;
-        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(respond_with(status, &view, "Plugin", manager.answer))
+    let own = api.clone();
+    changing(&api, request, move |manager, parts, body| {
+        Box::pin(async move {
+            let api = own;
+            let upload = Upload {
+                name,
+                version: request::parameter(&parts.uri, "version"),
+                caller: manager.name().unwrap_or_else(|| {
+                    Peer::of(&parts).0.map_or_else(String::new, |peer| peer.ip().to_canonical().to_string())
+                }),
+                by: manager.name(),
+                signature: parts.headers.get(&SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned),
+            };
+            let managed = &api.0.managed;
+            let mut body = Box::pin(Body::into_data_stream(body));
+            let uploaded = managed.plugins.upload(upload, &mut body).await;
+            if uploaded.is_err() {
+                body::drain(body).await;
+            }
+            let Uploaded { plugin, is_new, inspection } = uploaded?;
+            if is_new {
+                managed.routes.plugin_changed(&plugin.name).await;
+            }
+            let mut view = PluginView::of(&plugin, managed.routes.users(&plugin).await);
+            view.world = inspection.world;
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+            Ok(respond_with(status, &view, "Plugin", manager.answer))
+        })
     })
     .await
 }
 
 /// `DELETE /-/plugins/{name}`: one version, or all. Those that a route runs stay.
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    changing(&api, request, async |_, parts, _| {
+    let own = api.clone();
+    changing(&api, request, move |_, parts, _| {
+        Box::pin(async move {
+        let api = own;
         let version = request::parameter(&parts.uri, "version");
         let managed = &api.0.managed;
         let all = managed.plugins.list().await?;
@@ -163,6 +170,7 @@ pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: R
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
         }
+        })
     })
     .await
 }

@@ -64,21 +64,29 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
 
 /// `PUT /-/routes/{name}`: a route as in the configuration file, in JSON or YAML.
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    changing(&api, request, async |manager, parts, body| {
-        let (text, is_yaml, definition) = body::read_text(&parts.headers, body, MOST_BYTES).await?;
-        let written = Written { name, text, is_yaml, definition, by: manager.name() };
-        let (view, is_new) = api.0.managed.routes.put(written).await?;
-        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(respond_with(status, &view, "Route", manager.answer))
+    let own = api.clone();
+    changing(&api, request, move |manager, parts, body| {
+        Box::pin(async move {
+            let api = own;
+            let (text, is_yaml, definition) = body::read_text(&parts.headers, body, MOST_BYTES).await?;
+            let written = Written { name, text, is_yaml, definition, by: manager.name() };
+            let (view, is_new) = api.0.managed.routes.put(written).await?;
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+            Ok(respond_with(status, &view, "Route", manager.answer))
+        })
     })
     .await
 }
 
 /// `DELETE /-/routes/{name}`
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    changing(&api, request, async |_, _, _| {
-        api.0.managed.routes.remove(&name).await?;
-        Ok(StatusCode::NO_CONTENT.into_response())
+    let own = api.clone();
+    changing(&api, request, move |_, _, _| {
+        Box::pin(async move {
+            let api = own;
+            api.0.managed.routes.remove(&name).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        })
     })
     .await
 }
@@ -98,32 +106,36 @@ pub async fn revisions(State(api): State<Api>, Path(name): Path<String>, request
 /// `POST /-/routes/{name}/{action}`: `pause`, `resume`, `drain`; `rollback` puts the definition before this one, or that
 /// of `?revision=`, in force again, as a new one.
 pub async fn act(State(api): State<Api>, Path((name, action)): Path<(String, String)>, request: Request) -> Response {
-    changing(&api, request, async |manager, parts, _| {
-        let routes = &api.0.managed.routes;
-        let view: RouteView = match action.as_str() {
-            "pause" => routes.set_standing(&name, Standing::Paused).await?,
-            "resume" => routes.set_standing(&name, Standing::Active).await?,
-            "drain" => routes.set_standing(&name, Standing::Draining).await?,
-            "rollback" => {
-                let wanted = request::parameter(&parts.uri, "revision");
-                let revisions = routes.revisions(&name).await?;
-                let found = match &wanted {
-                    None => revisions.get(1),
-                    Some(number) => revisions.iter().find(|kept| kept.revision.to_string() == *number),
-                };
-                let found =
-                    found.ok_or_else(|| Problem::new(404, "There is no such former definition of this route."))?;
-                let text = found.definition.to_string();
-                let definition = Json::parse(text.clone()).map_err(|fault| Problem::new(500, fault.to_string()))?;
-                let written = Written { name, text, is_yaml: false, definition, by: manager.name() };
-                routes.put(written).await?.0
-            }
-            other => {
-                let words = format!("There is no `{other}` here, only pause, resume, drain and rollback.");
-                return Err(Problem::new(404, words));
-            }
-        };
-        Ok(respond_with(StatusCode::OK, &view, "Route", manager.answer))
+    let own = api.clone();
+    changing(&api, request, move |manager, parts, _| {
+        Box::pin(async move {
+            let api = own;
+            let routes = &api.0.managed.routes;
+            let view: RouteView = match action.as_str() {
+                "pause" => routes.set_standing(&name, Standing::Paused).await?,
+                "resume" => routes.set_standing(&name, Standing::Active).await?,
+                "drain" => routes.set_standing(&name, Standing::Draining).await?,
+                "rollback" => {
+                    let wanted = request::parameter(&parts.uri, "revision");
+                    let revisions = routes.revisions(&name).await?;
+                    let found = match &wanted {
+                        None => revisions.get(1),
+                        Some(number) => revisions.iter().find(|kept| kept.revision.to_string() == *number),
+                    };
+                    let found =
+                        found.ok_or_else(|| Problem::new(404, "There is no such former definition of this route."))?;
+                    let text = found.definition.to_string();
+                    let definition = Json::parse(text.clone()).map_err(|fault| Problem::new(500, fault.to_string()))?;
+                    let written = Written { name, text, is_yaml: false, definition, by: manager.name() };
+                    routes.put(written).await?.0
+                }
+                other => {
+                    let words = format!("There is no `{other}` here, only pause, resume, drain and rollback.");
+                    return Err(Problem::new(404, words));
+                }
+            };
+            Ok(respond_with(StatusCode::OK, &view, "Route", manager.answer))
+        })
     })
     .await
 }

@@ -72,24 +72,28 @@ pub async fn act(State(api): State<Api>, Path(action): Path<String>, request: Re
             return or_problem(Err(problem), &request.into_parts().0);
         }
     };
-    changing(&api, request, async |manager, parts, body| {
-        let dry_run = match request::parameter(&parts.uri, "dry_run").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::new(400, "`dry_run` must be true or false.")),
-        };
-        let document = body::read(&parts.headers, body, api.now().options.body_limit).await?;
-        if document.as_str() == "null" {
-            return Err(Problem::new(400, "A query document is needed in the body; `{}` is all tasks."));
-        }
-        let (tasks, more) = found(&api, action, Query::parse(&document)?).await?;
-        let mut outcome =
-            Outcome { matched: tasks.len(), done: 0, dry_run, more, tasks: Vec::new(), refused: Vec::new() };
-        if !dry_run {
-            let acting = stream::iter(tasks).map(|task| one(&api, action, task)).buffer_unordered(AT_ONCE);
-            outcome = acting.fold(outcome, async |outcome, (id, done)| outcome.with(id, done)).await;
-        }
-        Ok(respond_with(StatusCode::OK, &outcome, "Outcome", manager.answer))
+    let own = api.clone();
+    changing(&api, request, move |manager, parts, body| {
+        Box::pin(async move {
+            let api = own;
+            let dry_run = match request::parameter(&parts.uri, "dry_run").as_deref() {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(_) => return Err(Problem::new(400, "`dry_run` must be true or false.")),
+            };
+            let document = body::read(&parts.headers, body, api.now().options.body_limit).await?;
+            if document.as_str() == "null" {
+                return Err(Problem::new(400, "A query document is needed in the body; `{}` is all tasks."));
+            }
+            let (tasks, more) = found(&api, action, Query::parse(&document)?).await?;
+            let mut outcome =
+                Outcome { matched: tasks.len(), done: 0, dry_run, more, tasks: Vec::new(), refused: Vec::new() };
+            if !dry_run {
+                let acting = stream::iter(tasks).map(|task| one(&api, action, task)).buffer_unordered(AT_ONCE);
+                outcome = acting.fold(outcome, async |outcome, (id, done)| outcome.with(id, done)).await;
+            }
+            Ok(respond_with(StatusCode::OK, &outcome, "Outcome", manager.answer))
+        })
     })
     .await
 }

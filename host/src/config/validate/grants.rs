@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What no guest may get at by a directory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Own {
     /// Files and folders that hold secrets, or tasks of others, or code that runs outside of the sandbox.
     secret: Vec<(&'static str, PathBuf)>,

@@ -59,8 +59,7 @@ fn record(fields: &[(String, Shape)]) -> Value {
 /// A case without a payload is its name, one with a payload an object of that one member; those of `result` always are.
 fn cases(shape: &Shape) -> Value {
     let always = matches!(shape, Shape::Result(..));
-    let (plain, carrying): (Vec<_>, Vec<_>) =
-        shape.cases().into_iter().partition(|(_, carried)| carried.is_none() && !always);
+    let (plain, carrying): (Vec<_>, Vec<_>) = shape.cases().partition(|(_, carried)| carried.is_none() && !always);
     let names: Vec<&str> = plain.into_iter().map(|(name, _)| name).collect();
     let mut all: Vec<Value> = if names.is_empty() { Vec::new() } else { vec![json!({"enum": names})] };
     all.extend(carrying.into_iter().map(|(name, carried)| {

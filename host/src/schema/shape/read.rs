@@ -180,29 +180,36 @@ impl Reader {
     }
 
     fn case(&mut self, path: &Path<'_>, shape: &Shape, value: Value) -> Option<Typed> {
-        let cases = shape.cases();
+        let mut looked_at = 0;
+        let mut found = |name: &str| {
+            let cases = shape.cases().inspect(|_| looked_at += 1);
+            cases.enumerate().find(|(_, (known, _))| *known == name)
+        };
+        let found = match &value {
+            Value::String(name) => found(name),
+            Value::Object(members) if members.len() == 1 => members.keys().next().and_then(|name| found(name)),
+            _ => None,
+        };
         // Looking through many names takes time, which is bounded as memory is.
-        if !self.takes(path, cases.len() / NAMES_A_BYTE) {
+        if !self.takes(path, looked_at / NAMES_A_BYTE) {
             return None;
         }
-        let found = |name: &str| cases.iter().position(|(known, _)| *known == name);
         let always = matches!(shape, Shape::Result(..));
         match value {
-            Value::String(name) if !always => match found(&name).and_then(|at| Some((at, cases.get(at)?))) {
+            Value::String(name) if !always => match found {
                 Some((position, (_, None))) if self.takes(path, name.len()) => Some(Typed::Case(position, None)),
                 _ => self.unexpected(path, shape, &Value::String(name)),
             },
             Value::Object(members) if members.len() == 1 => {
                 let (name, payload) = members.into_iter().next()?;
-                let position = found(&name);
-                match (position, position.and_then(|at| cases.get(at)), payload) {
-                    (Some(position), Some((name, Some(carried))), payload) => {
+                match (found, payload) {
+                    (Some((position, (name, Some(carried)))), payload) => {
                         let here = Path::Member(path, name);
                         self.takes(path, name.len());
                         self.value(&here, carried, payload).map(|read| Typed::Case(position, Some(Box::new(read))))
                     }
-                    (Some(position), _, Value::Null) if always => Some(Typed::Case(position, None)),
-                    (Some(_), _, payload) if always => {
+                    (Some((position, _)), Value::Null) if always => Some(Typed::Case(position, None)),
+                    (Some(_), payload) if always => {
                         let message = format!("expected null, got {}", words(&payload));
                         self.fault(&Path::Member(path, &name), &message)
                     }

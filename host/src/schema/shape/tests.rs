@@ -17,6 +17,18 @@ fn text(json: &serde_json::Value) -> Json {
     Json::parse(json.to_string()).expect("JSON")
 }
 
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        serde_json::Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        other => other,
+    }
+}
+
 fn faults(shape: &Shape, value: &serde_json::Value) -> Vec<String> {
     shape.read(&text(value)).expect_err("faulty").into_iter().map(|fault| fault.message).collect()
 }
@@ -83,7 +95,7 @@ fn values(shape: &Shape) -> BoxedStrategy<Typed> {
         Shape::Record(fields) => all(fields.iter().map(|(_, shape)| shape).collect()).prop_map(Typed::Items).boxed(),
         Shape::Option(some) => prop::option::of(values(some).prop_map(Box::new)).prop_map(Typed::Option).boxed(),
         Shape::Variant(_) | Shape::Enum(_) | Shape::Result(..) => {
-            let cases = shape.cases().into_iter().enumerate().map(|(position, (_, carried))| match carried {
+            let cases = shape.cases().enumerate().map(|(position, (_, carried))| match carried {
                 Some(carried) => values(carried).prop_map(move |v| Typed::Case(position, Some(Box::new(v)))).boxed(),
                 None => Just(Typed::Case(position, None)).boxed(),
             });
@@ -126,6 +138,11 @@ proptest! {
         prop_assert_eq!(shape.read(&json), Ok(value), "{:?}", json);
         let schema = Schema::parse(&shape.document().to_string()).expect("a schema that we would take");
         prop_assert_eq!(schema.validate(&json), Ok(()));
+        // Options that are left out.
+        let short = text(&without_nulls(serde_json::from_str(json.as_str()).expect("JSON")));
+        if shape.read(&short).is_ok() {
+            prop_assert_eq!(schema.validate(&short), Ok(()));
+        }
     }
 
     /// What a type takes, its schema takes too; a text of digits that is no number of the type is all it cannot refuse.

@@ -91,15 +91,7 @@ impl Text {
     }
 
     fn case(&mut self, shape: &Shape, position: usize, carried: Option<&Typed>) -> Result<(), TooLarge> {
-        let (name, payload) = match shape {
-            Shape::Variant(cases) => {
-                cases.get(position).map_or(("", None), |(name, payload)| (name.as_str(), payload.as_ref()))
-            }
-            Shape::Enum(names) => (names.get(position).map_or("", String::as_str), None),
-            Shape::Result(ok, _) if position == 0 => ("ok", ok.as_deref()),
-            Shape::Result(_, err) => ("err", err.as_deref()),
-            _ => ("", None),
-        };
+        let (name, payload) = shape.case(position).unwrap_or_default();
         match (payload, carried) {
             (Some(payload), Some(carried)) => {
                 self.text.push('{');

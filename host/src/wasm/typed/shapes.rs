@@ -4,25 +4,28 @@
 use crate::schema::shape::{Integer, MAX_DEPTH, MAX_NAMES, MAX_PARTS, Shape};
 use wasmtime::component::Type;
 
-/// The type as one of ours.
-///
-/// # Errors
-/// What in it cannot cross, and where: `items[].owner: …`.
-pub fn shape_of(ty: &Type) -> Result<Shape, String> {
-    let mut walk = Walk { parts: 0, names: 0, path: Vec::new() };
-    walk.shape(ty).map_err(|why| match walk.path.concat().trim_start_matches('.') {
-        "" => why,
-        place => format!("{place}: {why}"),
-    })
-}
-
-struct Walk {
+/// Takes over the types of one function, which share the bounds.
+#[derive(Default)]
+pub struct Shapes {
     parts: usize,
     names: usize,
+    /// From the type that is being taken over down to the part that is.
     path: Vec<String>,
 }
 
-impl Walk {
+impl Shapes {
+    /// The type as one of ours.
+    ///
+    /// # Errors
+    /// What in it cannot cross, and where: `items[].owner: …`.
+    pub fn of(&mut self, ty: &Type) -> Result<Shape, String> {
+        self.path.clear();
+        self.shape(ty).map_err(|why| match self.path.concat().trim_start_matches('.') {
+            "" => why,
+            place => format!("{place}: {why}"),
+        })
+    }
+
     fn shape(&mut self, ty: &Type) -> Result<Shape, String> {
         self.count("")?;
         if self.path.len() >= MAX_DEPTH {
@@ -105,7 +108,7 @@ impl Walk {
         if self.parts > MAX_PARTS || self.names > MAX_NAMES {
             // Where it is too much by one says nothing.
             self.path.clear();
-            return Err(format!("it consists of more than {MAX_PARTS} types and names, or {MAX_NAMES} bytes of names"));
+            return Err(format!("`run` has more than {MAX_PARTS} types and names, or {MAX_NAMES} bytes of names"));
         }
         Ok(())
     }
