@@ -26,6 +26,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod polyglot;
+mod polyglot_fetch;
 mod progress;
 mod projects;
 mod queries;
