@@ -47,5 +47,6 @@ mod tidy;
 mod tools;
 mod typed;
 mod typed_written;
+mod uploads;
 mod web;
 mod webhooks;
