@@ -25,6 +25,7 @@ use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, Loa
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -243,6 +244,9 @@ impl App {
     /// [`AppError::Serve`].
     pub async fn run(self, signals: Signals) -> Result<(), AppError> {
         let Signals { mut terminate, mut interrupt, hangup } = signals;
+        // Of a server on a terminal a hangup means that the terminal is gone, and the server ends with it.
+        let (hangup, mut closed) =
+            if std::io::stderr().is_terminal() { (None, Some(hangup)) } else { (Some(hangup), None) };
         let handle = Handle::new();
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
@@ -263,6 +267,7 @@ impl App {
         };
         let mut served = None;
         tokio::select! {
+            () = site::hung_up(&mut closed) => tracing::info!("the terminal is closed: shutting down"),
             () = next(&mut terminate, &mut interrupt) => tracing::info!("shutting down: running tasks have {:?}", self.grace),
             // A listener that breaks is an end like any other: nothing that runs is lost.
             broken = &mut serving => served = Some(broken),

@@ -16,14 +16,14 @@ const INTERVAL: Duration = Duration::from_millis(500);
 type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl Site {
-    /// Applies changes of the file until it is dropped; SIGHUP has it looked at whether it has changed or not.
+    /// Applies changes of the file until it is dropped; a hangup has it looked at whether it has changed or not.
     /// Before that, what was left to be compiled at the start is.
-    pub async fn run(self, hangup: Signal) {
+    pub async fn run(self, hangup: Option<Signal>) {
         let compiling = self.clone();
         tokio::join!(compiling.compile_pending(), self.watch(hangup));
     }
 
-    async fn watch(&self, mut hangup: Signal) {
+    async fn watch(&self, mut hangup: Option<Signal>) {
         let mut seen = stamps(&self.files().await).await;
         let mut applied = seen.clone();
         applied
@@ -32,7 +32,7 @@ impl Site {
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => false,
-                Some(()) = hangup.recv() => true,
+                () = hung_up(&mut hangup) => true,
             };
             let now = stamps(&self.files().await).await;
             let is_settled = now == seen;
@@ -87,6 +87,14 @@ fn is_newer((_, _, seconds, nanoseconds): (u64, u64, i64, i64), since: SystemTim
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let written = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
     written.is_some_and(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds) >= since)
+}
+
+/// Resolves when somebody hangs up, if that is listened for.
+pub async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn stamps(files: &[PathBuf]) -> Vec<(PathBuf, Stamp)> {
