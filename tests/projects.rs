@@ -301,3 +301,16 @@ async fn dev_rebuilds_after_an_edit_and_survives_a_broken_one() {
     assert!(server.exit().await.success(), "{}", server.log());
     assert_eq!(greeting(&client, &server).await, None, "the server goes with it");
 }
+
+/// The terminal it was started from is closed, say.
+#[tokio::test]
+async fn dev_ends_with_its_terminal() {
+    let project = Project::new("watched", "rust");
+    let folder = project.path("").display().to_string();
+    let mut server = Server::start_command(Arc::clone(&project.holder), &["dev", &folder], &project.environment());
+    let client = Client::builder().no_proxy().build().expect("a client");
+    until("the first build", &client, &server, "Hello, Ada!").await;
+    server.hang_up();
+    assert!(server.exit().await.success(), "{}", server.log());
+    assert_eq!(greeting(&client, &server).await, None, "the server goes with it");
+}

@@ -111,12 +111,7 @@ async fn a_hangup_has_the_file_read_again() {
     let hello = component("hello.wasm");
     let server = Server::start(&format!("routes:\n{}", route("/a", &hello, ""))).await;
     // Nothing has changed, so only the signal can be the reason.
-    let pid = rustix_pid(server.pid());
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
+    server.hang_up();
     said(&server, "has been applied").await;
     server.put(202, "/a", json!({})).await;
-}
-
-fn rustix_pid(pid: i32) -> rustix::process::Pid {
-    rustix::process::Pid::from_raw(pid).expect("a process")
 }

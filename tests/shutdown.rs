@@ -155,3 +155,14 @@ async fn tasks_of_a_route_that_is_missing_wait_for_it_and_can_be_stopped() {
         assert_eq!(server.ended(id).await.text("State"), "Completed");
     }
 }
+
+#[tokio::test]
+async fn a_server_ends_with_its_terminal() {
+    let hello = component("hello.wasm");
+    let mut server =
+        Server::start_on_terminal(&format!("routes: [{{method: PUT, path: /hello, component: {hello}}}]\n")).await;
+    server.put(202, "/hello", json!({})).await;
+    // `script` holds the terminal: with it, the terminal is gone.
+    server.kill();
+    eventually("the server's end", || async { server.request("GET", "/-/live").send().await.err() }).await;
+}

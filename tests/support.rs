@@ -331,9 +331,18 @@ impl Server {
 
     /// SIGTERM, without waiting.
     pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// SIGHUP, without waiting.
+    pub fn hang_up(&self) {
+        self.signal(libc::SIGHUP);
+    }
+
+    fn signal(&self, signal: i32) {
         // SAFETY: a signal to our own child, which has not been waited for.
         #[allow(unsafe_code)]
-        let sent = unsafe { libc::kill(self.pid(), libc::SIGTERM) };
+        let sent = unsafe { libc::kill(self.pid(), signal) };
         assert_eq!(sent, 0);
     }
 

@@ -23,6 +23,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, Loader, WasmEngine};
 use axum_server::{Handle, Server};
+use futures_util::{Stream, stream};
 use hyper_util::rt::TokioTimer;
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -79,16 +80,18 @@ pub enum AppError {
     Serve(std::io::Error),
 }
 
-/// The signals that ask for the end (the first begins the shutdown, the second ends its grace), and the one that asks for
-/// the configuration to be read again.
+/// The signals that ask for the end (the first begins the shutdown, the second ends its grace), and, of a server, the one
+/// that asks for the configuration to be read again.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
+    /// `None`: it asks for no end.
+    hangup: Option<Signal>,
+    reread: Option<Signal>,
 }
 
 impl Signals {
-    /// From now on SIGTERM, SIGINT and SIGHUP are taken here.
+    /// From now on SIGTERM, SIGINT and SIGHUP are taken here, and each asks for the end.
     ///
     /// # Errors
     /// When the system refuses.
@@ -96,20 +99,38 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: Some(signal(SignalKind::hangup())?),
+            reread: None,
         })
     }
 
-    /// The next one.
+    /// The same of a server: SIGHUP asks for the configuration to be read again, unless it says that the terminal is gone.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_server() -> std::io::Result<Self> {
+        let mut signals = Self::new()?;
+        if !std::io::stderr().is_terminal() {
+            signals.reread = signals.hangup.take();
+        }
+        Ok(signals)
+    }
+
+    /// The next one that asks for the end.
     pub async fn next(&mut self) {
-        next(&mut self.terminate, &mut self.interrupt).await;
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = received(&mut self.hangup) => {}
+        }
     }
 }
 
-async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Resolves when the signal comes; never without one.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -242,11 +263,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Serve`].
-    pub async fn run(self, signals: Signals) -> Result<(), AppError> {
-        let Signals { mut terminate, mut interrupt, hangup } = signals;
-        // Of a server on a terminal a hangup means that the terminal is gone, and the server ends with it.
-        let (hangup, mut closed) =
-            if std::io::stderr().is_terminal() { (None, Some(hangup)) } else { (Some(hangup), None) };
+    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
         let handle = Handle::new();
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
@@ -255,7 +272,7 @@ impl App {
             (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let callbacks_over = CancellationToken::new();
         let delivering = tokio::spawn(self.callbacks.deliver(callbacks_over.clone()));
-        let watching_site = tokio::spawn(self.site.run(hangup));
+        let watching_site = tokio::spawn(self.site.run(reread(signals.reread.take())));
         let bounded = Bounded::new(connection_limit(self.connections), self.metrics);
         let (mut serving, watching) = match self.certificate {
             None => (tokio::spawn(limited(server.acceptor(bounded)).serve(service)), None),
@@ -267,8 +284,7 @@ impl App {
         };
         let mut served = None;
         tokio::select! {
-            () = site::hung_up(&mut closed) => tracing::info!("the terminal is closed: shutting down"),
-            () = next(&mut terminate, &mut interrupt) => tracing::info!("shutting down: running tasks have {:?}", self.grace),
+            () = signals.next() => tracing::info!("shutting down: running tasks have {:?}", self.grace),
             // A listener that breaks is an end like any other: nothing that runs is lost.
             broken = &mut serving => served = Some(broken),
             // Nobody would be told anything any more.
@@ -278,7 +294,7 @@ impl App {
         let grace_is_over = async {
             tokio::select! {
                 () = tokio::time::sleep(self.grace) => {}
-                () = next(&mut terminate, &mut interrupt) => {}
+                () = signals.next() => {}
             }
         };
         let stopped = self.runner.drain(grace_is_over).await;
@@ -324,6 +340,13 @@ fn callbacks(
         metrics,
     });
     callbacks.map_err(AppError::Callbacks)
+}
+/// Each time the configuration is to be read again.
+fn reread(signal: Option<Signal>) -> impl Stream<Item = ()> + Send {
+    stream::unfold(signal, |mut signal| async move {
+        received(&mut signal).await;
+        Some(((), signal))
+    })
 }
 
 /// The server with its limits on what clients may send before they are known. HTTP/1.1 only: waiting for the preface of

@@ -6,7 +6,6 @@ mod manage;
 mod watch;
 
 pub use load::{Offered, endpoints, load_files};
-pub use watch::hung_up;
 
 use crate::api::manage::RouteFault;
 use crate::api::{Options as Surroundings, Stage, Surface};

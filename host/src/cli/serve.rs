@@ -28,7 +28,7 @@ pub fn serve(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = reading.config()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
     let ended = runtime.block_on(async {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::of_server()?;
         let (routes, task_routes, openapi) =
             (config.routes.clone(), config.task_routes.clone(), config.openapi.clone());
         let app = tokio::select! {

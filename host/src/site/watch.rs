@@ -3,11 +3,12 @@
 
 use super::Site;
 use crate::route::{IdRule, Source};
+use futures_util::{Stream, StreamExt};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::Signal;
 
 /// How often the files are looked at. A change counts once it has stood as long.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -16,28 +17,29 @@ const INTERVAL: Duration = Duration::from_millis(500);
 type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl Site {
-    /// Applies changes of the file until it is dropped; a hangup has it looked at whether it has changed or not.
+    /// Applies changes of the file until it is dropped; whenever it is `asked` for, the file is applied whether it has changed or not.
     /// Before that, what was left to be compiled at the start is.
-    pub async fn run(self, hangup: Option<Signal>) {
+    pub async fn run(self, asked: impl Stream<Item = ()> + Send) {
         let compiling = self.clone();
-        tokio::join!(compiling.compile_pending(), self.watch(hangup));
+        tokio::join!(compiling.compile_pending(), self.watch(asked));
     }
 
-    async fn watch(&self, mut hangup: Option<Signal>) {
+    async fn watch(&self, asked: impl Stream<Item = ()> + Send) {
+        let mut asked = pin!(asked);
         let mut seen = stamps(&self.files().await).await;
         let mut applied = seen.clone();
         applied
             .iter_mut()
             .for_each(|(_, stamp)| *stamp = stamp.filter(|stamp| !is_newer(*stamp, self.0.options.reading.since)));
         loop {
-            let asked = tokio::select! {
+            let is_asked = tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => false,
-                () = hung_up(&mut hangup) => true,
+                Some(()) = asked.next() => true,
             };
             let now = stamps(&self.files().await).await;
             let is_settled = now == seen;
             seen.clone_from(&now);
-            if asked || (now != applied && is_settled) {
+            if is_asked || (now != applied && is_settled) {
                 applied = now;
                 self.apply().await;
                 // The files may be others now.
@@ -87,14 +89,6 @@ fn is_newer((_, _, seconds, nanoseconds): (u64, u64, i64, i64), since: SystemTim
     let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let written = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
     written.is_some_and(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds) >= since)
-}
-
-/// Resolves when somebody hangs up, if that is listened for.
-pub async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
-        None => std::future::pending().await,
-    }
 }
 
 async fn stamps(files: &[PathBuf]) -> Vec<(PathBuf, Stamp)> {
