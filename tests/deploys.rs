@@ -1,7 +1,7 @@
 //! Plugins and routes that come at runtime: uploaded, checked, run, replaced, paused, rolled back, removed; and what is
 //! noted of who did so.
 
-use crate::support::{Answer, MINDY, MORTY, Server, User, assembled, component, morty_and_mindy, sandpool};
+use crate::support::{Answer, MINDY, MORTY, Server, User, assembled, component, eventually, morty_and_mindy, sandpool};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -395,4 +395,27 @@ async fn former_definitions_are_bounded() {
     let revisions = server.get(200, "/-/routes/greet/revisions").await;
     let numbers: Vec<_> = revisions.body.as_array().expect("a list").iter().map(|r| r["Revision"].as_u64()).collect();
     assert_eq!(numbers, (6..=25).rev().map(Some).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_route_that_was_set_aside_is_in_nobodys_way() {
+    let mut server = bare().await;
+    uploaded(&server, "hello", "1", "hello.wasm").await;
+    routed(&server, 201, "own", "hello", json!({})).await;
+    server.kill();
+    let file = component("hello.wasm");
+    let of_file = |more: &str| format!("routes: [{{name: own, method: PUT, path: /mine, component: {file}}}{more}]\n");
+    let server = Server::start_in(Arc::clone(server.folder()), &of_file("")).await;
+    // The file can still be changed,
+    let head = "server: {listen: \"127.0.0.1:0\"}\nstore: {url: \"sqlite:tasks.db\"}\n";
+    let more = format!(", {{method: PUT, path: /more, component: {file}}}");
+    std::fs::write(server.path("sandpool.yaml"), format!("{head}{}", of_file(&more))).expect("writable");
+    eventually("the new route", || async {
+        (server.request("PUT", "/more").send().await.ok()?.status() == 202).then_some(())
+    })
+    .await;
+    // and what came at runtime can be taken away, which leaves the file's own.
+    server.delete(204, "/-/routes/own").await;
+    server.delete(409, "/-/routes/own").await;
+    assert_eq!(server.run("/mine", json!({})).await.text("State"), "Completed");
 }

@@ -252,25 +252,6 @@ impl Plugins {
         Ok(())
     }
 
-    /// The plugins' versions that a route's choice means now, with their shares.
-    ///
-    /// # Errors
-    /// A sentence that says which is missing.
-    pub async fn chosen(&self, choice: &PluginChoice) -> Result<Vec<(u32, Plugin)>, String> {
-        let known = self.list().await.map_err(|error| error.to_string())?;
-        let of_name: Vec<&Plugin> = known.iter().filter(|plugin| plugin.name == choice.name).collect();
-        let one = |(version, share): &(Option<Arc<str>>, u32)| {
-            let found = match version {
-                Some(version) => of_name.iter().find(|plugin| plugin.version == *version),
-                None => of_name.last(),
-            };
-            let version = version.as_deref().unwrap_or("latest");
-            let missing = || format!("there is no version {version} of a plugin {}", choice.name);
-            found.map(|plugin| (*share, (*plugin).clone())).ok_or_else(missing)
-        };
-        choice.versions.iter().map(one).collect()
-    }
-
     /// A plugin's component, compiled; on a host that has not compiled it yet it is fetched from the store first.
     ///
     /// # Errors
@@ -296,6 +277,24 @@ impl Plugins {
         let program = tokio::task::spawn_blocking(move || loader.program(&binary));
         program.await.map_err(|error| error.to_string())?.map_err(|fault| fault.to_string())
     }
+}
+
+/// Of these, by name and oldest first, the versions that a route's choice means, with their shares.
+///
+/// # Errors
+/// A sentence that says which is missing.
+pub fn chosen<'a>(known: &'a [Plugin], choice: &PluginChoice) -> Result<Vec<(u32, &'a Plugin)>, String> {
+    let of_name = || known.iter().filter(|plugin| plugin.name == choice.name);
+    let one = |(version, share): &(Option<Arc<str>>, u32)| {
+        let found = match version {
+            Some(version) => of_name().find(|plugin| plugin.version == *version),
+            None => of_name().next_back(),
+        };
+        let version = version.as_deref().unwrap_or("latest");
+        let missing = || format!("there is no version {version} of a plugin {}", choice.name);
+        found.map(|plugin| (*share, plugin)).ok_or_else(missing)
+    };
+    choice.versions.iter().map(one).collect()
 }
 
 /// A caller's place among those who upload.

@@ -114,6 +114,17 @@ pub struct PluginChoice {
     pub versions: Vec<(Option<Arc<str>>, u32)>,
 }
 
+impl Source {
+    /// The uploaded plugin, if it is one.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&PluginChoice> {
+        match self {
+            Self::Plugin(choice) => Some(choice),
+            Self::File(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,13 +8,14 @@ mod watch;
 pub use load::{Offered, endpoints, load_files};
 
 use crate::api::manage::RouteFault;
-use crate::api::{Options as Surroundings, Stage, Surface};
+use crate::api::{Endpoints, Options as Surroundings, Stage, Surface};
 use crate::auth::{AuthError, Authenticator};
 use crate::callback::Callbacks;
 use crate::clock::Clock;
 use crate::config::{Config, Faults};
 use crate::metrics::Metrics;
 use crate::plugins::{self, Plugins};
+use crate::route::table::TableFault;
 use crate::runner::{Deployed, LoadedRoute, Runner};
 use crate::store::StoreError;
 use crate::store::registry::{Registry, Revision, Standing};
@@ -121,8 +122,8 @@ pub enum SiteError {
     Store(#[from] StoreError),
 }
 
-impl From<crate::route::table::TableFault> for SiteError {
-    fn from(fault: crate::route::table::TableFault) -> Self {
+impl From<TableFault> for SiteError {
+    fn from(fault: TableFault) -> Self {
         Self::Routes(fault.to_string())
     }
 }
@@ -133,28 +134,32 @@ impl Site {
     /// # Errors
     /// [`SiteError`]
     pub async fn open(options: Options, config: Config) -> Result<Self, SiteError> {
-        let Offered { deployed: files, pending } = load::all(&options, &config.routes, &[], true).await?;
+        let plugins = options.plugins.list().await?;
+        let Offered { deployed: files, pending } = load::all(&options, &plugins, &config.routes, &[], true).await?;
         let authenticator = Authenticator::new(config.auth.clone(), Arc::clone(&options.clock), &options.metrics)?;
         let mut runtime = BTreeMap::new();
         let names: Vec<Arc<str>> = config.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         for (revision, standing) in options.registry.routes().await? {
             let deployed = match names.contains(&revision.name) {
                 true => Err("the configuration file has a route of this name".into()),
-                false => load::runtime(&options, &config, &revision, None).await,
+                false => load::runtime(&options, &plugins, &config, &revision, None).await,
             };
-            let route =
-                Runtime { deployed: deployed.map(|deployed| standing_as(deployed, standing)), revision, standing };
-            let name = Arc::clone(&route.revision.name);
-            runtime.insert(Arc::clone(&name), route);
-            let fault = endpoints(&config, &offered(&files, &runtime)).err();
-            if let (Some(fault), Some(route)) = (fault, runtime.get_mut(&name)) {
-                route.deployed = Err(fault.to_string());
+            let deployed = deployed.map(|deployed| standing_as(deployed, standing));
+            runtime.insert(Arc::clone(&revision.name), Runtime { deployed, revision, standing });
+        }
+        let endpoints = match endpoints(&config, &offered(&files, &runtime)) {
+            Ok(endpoints) => endpoints,
+            // One by one only where they cannot all stand beside each other: each look takes in all before.
+            Err(_) => {
+                set_aside(&config, &files, &mut runtime);
+                endpoints(&config, &offered(&files, &runtime))?
             }
-            if let Some(Err(why)) = runtime.get(&name).map(|route| &route.deployed) {
+        };
+        for (name, route) in &runtime {
+            if let Err(why) = &route.deployed {
                 tracing::error!(route = %name, "the route is set aside: {why}");
             }
         }
-        let endpoints = endpoints(&config, &offered(&files, &runtime))?;
         let surface = Surface::new(surroundings(&options, &config), authenticator.clone(), endpoints);
         let refreshing = AbortOnDropHandle::new(tokio::spawn(authenticator.clone().refresh()));
         let config = Arc::new(config);
@@ -196,14 +201,23 @@ impl Site {
     pub async fn reload(&self, config: Config) -> Result<(), SiteError> {
         let mut state = self.state().await;
         let Inner { options, .. } = &*self.0;
-        let Offered { deployed: files, pending } = load::all(options, &config.routes, &state.files, false).await?;
+        let plugins = options.plugins.list().await?;
+        let Offered { deployed: files, pending } =
+            load::all(options, &plugins, &config.routes, &state.files, false).await?;
         let mut runtime = BTreeMap::new();
         for (name, before) in &state.runtime {
-            if config.routes.iter().any(|route| route.name == *name) {
+            let is_taken = config.routes.iter().any(|route| route.name == *name);
+            if is_taken && before.deployed.is_err() {
+                // Set aside already, and stays so.
+                runtime.insert(Arc::clone(name), before.clone());
+                continue;
+            }
+            if is_taken {
                 let words = format!("the route {name} came at runtime: remove it there before it comes from the file");
                 return Err(SiteError::Routes(words));
             }
-            let deployed = load::runtime(options, &config, &before.revision, before.deployed.as_ref().ok()).await;
+            let old = before.deployed.as_ref().ok();
+            let deployed = load::runtime(options, &plugins, &config, &before.revision, old).await;
             if let (Err(why), Ok(_)) = (&deployed, &before.deployed) {
                 return Err(SiteError::Routes(format!(
                     "the route {name}, which came at runtime, would be lost: {why}"
@@ -213,13 +227,13 @@ impl Site {
             runtime.insert(Arc::clone(name), Runtime { deployed, ..before.clone() });
         }
         // Before anything changes.
-        drop(endpoints(&config, &offered(&files, &runtime))?);
+        let endpoints = endpoints(&config, &offered(&files, &runtime))?;
         if config.auth != state.config.auth {
             let new = Authenticator::new(config.auth.clone(), Arc::clone(&options.clock), &options.metrics)?;
             state._refreshing = AbortOnDropHandle::new(tokio::spawn(new.clone().refresh()));
             state.authenticator = new;
         }
-        options.registry_ready(&config).await?;
+        options.runner.init_variables(config.state.clone()).await?;
         warn_of_starts(&state.config, &config);
         let gone: Vec<Arc<str>> = state.names().filter(|name| !has_name(&files, &runtime, name)).collect();
         for loaded in offered(&files, &runtime).iter().filter_map(Deployed::main) {
@@ -227,7 +241,7 @@ impl Site {
         }
         (state.files, state.runtime, state.config) = (files, runtime, Arc::new(config));
         state.pending.extend(pending);
-        self.show(&state)?;
+        self.show(&state, endpoints);
         gone.iter().for_each(|name| options.runner.close(name));
         options.plugins.limit(limits(&state.config));
         drop(state);
@@ -236,36 +250,29 @@ impl Site {
         Ok(())
     }
 
-    /// Puts what the state says before clients.
-    fn show(&self, state: &State) -> Result<(), SiteError> {
+    /// Puts what the state says before clients; the endpoints are those of the state.
+    fn show(&self, state: &State, endpoints: Endpoints) {
         let Inner { options, stage, .. } = &*self.0;
-        let endpoints = endpoints(&state.config, &offered(&state.files, &state.runtime))?;
         state.open_lanes(&options.runner);
         stage.swap(Surface::new(surroundings(options, &state.config), state.authenticator.clone(), endpoints));
-        Ok(())
     }
 
     /// Lets go of components that no route runs.
     async fn forget_unused(&self) {
         let state = self.state().await;
         let offered = offered(&state.files, &state.runtime);
-        let used: Vec<&Arc<str>> = offered
-            .iter()
-            .flat_map(Deployed::versions)
-            .filter_map(|loaded| loaded.guests()?.ok().map(|guests| &guests.digest))
-            .collect();
+        let used: Vec<&Arc<str>> =
+            offered.iter().flat_map(Deployed::versions).filter_map(|loaded| loaded.digest()).collect();
         self.0.options.loader.keep(&|digest| used.iter().any(|used| ***used == *digest));
     }
 }
 
-impl Options {
-    /// Brings in the initial values of shared variables that do not exist yet.
-    async fn registry_ready(&self, config: &Config) -> Result<(), StoreError> {
-        self.runner.init_variables(config.state.clone()).await
-    }
-}
-
 impl State {
+    /// The endpoints of what is offered.
+    fn endpoints(&self) -> Result<Endpoints, TableFault> {
+        endpoints(&self.config, &offered(&self.files, &self.runtime))
+    }
+
     fn names(&self) -> impl Iterator<Item = Arc<str>> {
         let files = self.files.iter().filter_map(Deployed::main).map(|loaded| Arc::clone(&loaded.route.name));
         files.chain(self.runtime.keys().map(Arc::clone))
@@ -279,6 +286,18 @@ impl State {
             if let Some(loaded) = route.deployed.as_ref().ok().and_then(Deployed::main) {
                 runner.open(&loaded.route, route.standing == Standing::Paused);
             }
+        }
+    }
+}
+
+/// Leaves out of the routes that came at runtime each that cannot stand beside those before it.
+fn set_aside(config: &Config, files: &[Deployed], runtime: &mut BTreeMap<Arc<str>, Runtime>) {
+    let mut standing = BTreeMap::new();
+    for (name, route) in runtime.iter_mut() {
+        standing.insert(Arc::clone(name), route.clone());
+        if let Err(fault) = endpoints(config, &offered(files, &standing)) {
+            standing.remove(name);
+            route.deployed = Err(fault.to_string());
         }
     }
 }

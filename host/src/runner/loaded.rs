@@ -65,6 +65,12 @@ impl LoadedRoute {
         self.guests()?.ok()?.description.as_ref()
     }
 
+    /// SHA-256 of the component in hex, once it is there.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Arc<str>> {
+        Some(&self.guests()?.ok()?.digest)
+    }
+
     /// Waits for the guests.
     pub(super) async fn wait(&self) -> Result<&Guests, &str> {
         self.guests.wait().await.as_ref().map_err(String::as_str)

@@ -4,11 +4,11 @@
 use super::{Options, Site, SiteError};
 use crate::api::{Documentation, Endpoints};
 use crate::config::{self, Config};
-use crate::plugins::Plugins;
+use crate::plugins::chosen;
 use crate::route::table::TableFault;
 use crate::route::{IdRule, Route, Source};
 use crate::runner::{Deployed, Guests, Ids, LoadedRoute};
-use crate::store::registry::Revision;
+use crate::store::registry::{Plugin, Revision};
 use crate::wasm::{LoadError, Loader, Program};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub struct Pending {
 /// Loads routes, and keeps those that have not changed.
 pub(super) async fn all(
     options: &Options,
+    plugins: &[Plugin],
     routes: &[Arc<Route>],
     before: &[Deployed],
     in_background: bool,
@@ -46,7 +47,7 @@ pub(super) async fn all(
                 pending.extend(later.then(|| Pending { loaded: Arc::clone(&loaded), file: path.clone() }));
                 Deployed::single(loaded)
             }),
-            Source::Plugin(_) => versions(options, route, old).await,
+            Source::Plugin(_) => versions(options, plugins, route, old).await,
         };
         match loaded {
             Ok(loaded) => deployed.push(loaded),
@@ -59,19 +60,19 @@ pub(super) async fn all(
 /// Loads a route that came at runtime.
 pub(super) async fn runtime(
     options: &Options,
+    plugins: &[Plugin],
     config: &Config,
     revision: &Revision,
     before: Option<&Deployed>,
 ) -> Result<Deployed, String> {
     let route = config.route(&revision.name, &revision.definition, config::Format::Json);
-    versions(options, &route.map_err(|faults| faults.to_string())?, before).await
+    versions(options, plugins, &route.map_err(|faults| faults.to_string())?, before).await
 }
 
 /// The version of before, if it is the same.
 fn same(before: Option<&Deployed>, route: &Route, digest: &str) -> Option<Arc<LoadedRoute>> {
-    let is_same = |loaded: &&Arc<LoadedRoute>| {
-        *loaded.route == *route && loaded.guests().is_some_and(|guests| guests.is_ok_and(|own| *own.digest == *digest))
-    };
+    let is_same =
+        |loaded: &&Arc<LoadedRoute>| *loaded.route == *route && loaded.digest().is_some_and(|own| **own == *digest);
     before.into_iter().flat_map(Deployed::versions).find(is_same).map(Arc::clone)
 }
 
@@ -103,17 +104,18 @@ async fn file(
 /// A route on an uploaded plugin.
 pub(super) async fn versions(
     options: &Options,
+    plugins: &[Plugin],
     route: &Arc<Route>,
     before: Option<&Deployed>,
 ) -> Result<Deployed, String> {
-    let Source::Plugin(choice) = &route.component else { return Err("it names a file of the host".into()) };
-    let Options { plugins, loader, .. } = options;
+    let choice = route.component.plugin().ok_or("it names a file of the host")?;
+    let loader = &options.loader;
     let mut versions = Vec::new();
-    for (share, plugin) in plugins.chosen(choice).await? {
+    for (share, plugin) in chosen(plugins, choice)? {
         let loaded = match same(before, route, &plugin.digest) {
             Some(loaded) => loaded,
             None => {
-                let program = Plugins::program(plugins, &plugin).await?;
+                let program = options.plugins.program(plugin).await?;
                 let (loader, route) = (Arc::clone(loader), Arc::clone(route));
                 let loading = tokio::task::spawn_blocking(move || {
                     let (ids, guests) = (ids(&loader, &route)?, guests(&loader, &route, &program)?);
@@ -210,8 +212,9 @@ impl Site {
             }
             // What the component says about itself is documented from now on.
             let state = self.state().await;
-            if let Err(fault) = self.show(&state) {
-                tracing::error!("the routes cannot be shown: {fault}");
+            match state.endpoints() {
+                Ok(endpoints) => self.show(&state, endpoints),
+                Err(fault) => tracing::error!("the routes cannot be shown: {fault}"),
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Owns changes of routes at runtime: written, paused, drained, rolled back and removed, durably, and shown at once.
 //! Must not know how a client asks for them.
 
-use super::{Inner, Runtime, Site, SiteError, State, endpoints, load, offered, standing_as};
+use super::{Inner, Runtime, Site, SiteError, State, endpoints, has_name, load, offered, standing_as};
 use crate::api::manage::{Origin, RouteFault, RouteView, Routes, Written};
 use crate::config::Format;
-use crate::route::{PluginChoice, Source};
+use crate::route::PluginChoice;
 use crate::runner::Deployed;
 use crate::store::registry::{Plugin, Revision, Standing};
 use crate::value::Json;
@@ -26,8 +26,11 @@ impl Routes for Site {
             state.of_runtime(name)?;
             self.0.options.registry.remove_route(name).await?;
             state.runtime.remove(name);
-            self.show(&state)?;
-            self.0.options.runner.close(name);
+            let endpoints = state.endpoints().map_err(SiteError::from)?;
+            self.show(&state, endpoints);
+            if !has_name(&state.files, &state.runtime, name) {
+                self.0.options.runner.close(name);
+            }
             drop(state);
             self.forget_unused().await;
             Ok(())
@@ -42,7 +45,8 @@ impl Routes for Site {
             route.standing = standing;
             route.deployed = route.deployed.map(|deployed| standing_as(deployed, standing));
             state.runtime.insert(Arc::clone(&route.revision.name), route.clone());
-            self.show(&state)?;
+            let endpoints = state.endpoints().map_err(SiteError::from)?;
+            self.show(&state, endpoints);
             Ok(route.view())
         })
     }
@@ -88,23 +92,22 @@ impl Site {
             by,
         };
         let old = before.and_then(|route| route.deployed.as_ref().ok());
-        let deployed = load::runtime(options, &state.config, &revision, old).await;
-        let deployed = deployed.map_err(|why| RouteFault::Faults(vec![why]))?;
-        let deployed = Ok(standing_as(deployed, standing));
+        let plugins = options.plugins.list().await?;
+        let deployed = load::versions(options, &plugins, &route, old).await;
+        let deployed = standing_as(deployed.map_err(|why| RouteFault::Faults(vec![why]))?, standing);
         let mut runtime = state.runtime.clone();
-        runtime.insert(
-            Arc::clone(&route.name),
-            Runtime { revision: revision.clone(), standing, deployed: deployed.clone() },
-        );
-        endpoints(&state.config, &offered(&state.files, &runtime)).map_err(SiteError::from)?;
+        let new = Runtime { revision: revision.clone(), standing, deployed: Ok(deployed.clone()) };
+        runtime.insert(Arc::clone(&route.name), new);
+        let endpoints = endpoints(&state.config, &offered(&state.files, &runtime)).map_err(SiteError::from)?;
         revision.revision = options.registry.put_route(revision.clone(), standing).await?;
-        if let Some(loaded) = deployed.as_ref().ok().and_then(Deployed::main) {
+        if let Some(loaded) = deployed.main() {
             options.runner.adopt(loaded).await?;
         }
-        let route = Runtime { revision, standing, deployed };
-        let view = route.view();
-        state.runtime.insert(Arc::clone(&route.revision.name), route);
-        self.show(&state)?;
+        let new = Runtime { revision, standing, deployed: Ok(deployed) };
+        let view = new.view();
+        runtime.insert(Arc::clone(&route.name), new);
+        state.runtime = runtime;
+        self.show(&state, endpoints);
         drop(state);
         self.prepare().await;
         self.forget_unused().await;
@@ -115,22 +118,24 @@ impl Site {
     async fn follow_latest(&self, name: &str) {
         let mut state = self.state().await;
         let follows = |deployed: &Deployed| {
-            let choice = deployed.main().and_then(|loaded| match &loaded.route.component {
-                Source::Plugin(choice) => Some(choice.clone()),
-                Source::File(_) => None,
-            });
+            let choice = deployed.main().and_then(|loaded| loaded.route.component.plugin());
             choice.is_some_and(|PluginChoice { name: plugin, versions }| {
-                *plugin == *name && versions.iter().any(|(version, _)| version.is_none())
+                **plugin == *name && versions.iter().any(|(version, _)| version.is_none())
             })
         };
         let Inner { options, .. } = &*self.0;
+        let plugins = match options.plugins.list().await {
+            Ok(plugins) => plugins,
+            Err(error) => return tracing::error!("the newest version of {name} cannot be looked for: {error}"),
+        };
         let config = Arc::clone(&state.config);
         let mut changed = state.runtime.clone();
         for route in changed.values_mut() {
             // One that was set aside for want of the plugin may be whole again.
             let is_due = route.deployed.as_ref().map_or(true, follows);
             if is_due {
-                match load::runtime(options, &config, &route.revision, route.deployed.as_ref().ok()).await {
+                let old = route.deployed.as_ref().ok();
+                match load::runtime(options, &plugins, &config, &route.revision, old).await {
                     Ok(deployed) => route.deployed = Ok(standing_as(deployed, route.standing)),
                     Err(why) => {
                         tracing::error!(route = %route.revision.name, "the newest version cannot be run: {why}")
@@ -141,17 +146,17 @@ impl Site {
         let mut files = state.files.clone();
         for deployed in files.iter_mut().filter(|deployed| follows(deployed)) {
             let Some(route) = deployed.main().map(|loaded| Arc::clone(&loaded.route)) else { continue };
-            match load::versions(options, &route, Some(deployed)).await {
+            match load::versions(options, &plugins, &route, Some(deployed)).await {
                 Ok(newest) => *deployed = newest,
                 Err(why) => tracing::error!(route = %route.name, "the newest version cannot be run: {why}"),
             }
         }
-        if let Err(fault) = endpoints(&config, &offered(&files, &changed)) {
-            return tracing::error!("the newest version of {name} cannot be offered: {fault}");
-        }
-        (state.files, state.runtime) = (files, changed);
-        if let Err(fault) = self.show(&state) {
-            tracing::error!("the routes cannot be shown: {fault}");
+        match endpoints(&config, &offered(&files, &changed)) {
+            Ok(endpoints) => {
+                (state.files, state.runtime) = (files, changed);
+                self.show(&state, endpoints);
+            }
+            Err(fault) => return tracing::error!("the newest version of {name} cannot be offered: {fault}"),
         }
         drop(state);
         self.prepare().await;
@@ -161,11 +166,15 @@ impl Site {
 
 impl State {
     fn of_runtime(&self, name: &str) -> Result<&Runtime, RouteFault> {
-        if self.config.routes.iter().any(|route| *route.name == *name) {
-            let words = format!("the route {name} comes from the configuration file; change it there");
-            return Err(RouteFault::Conflict(words));
+        let of_file = || self.config.routes.iter().any(|route| *route.name == *name);
+        match self.runtime.get(name) {
+            // Set aside or not: what a client put here, a client may take away.
+            Some(route) => Ok(route),
+            None if of_file() => Err(RouteFault::Conflict(format!(
+                "the route {name} comes from the configuration file; change it there"
+            ))),
+            None => Err(RouteFault::Unknown),
         }
-        self.runtime.get(name).ok_or(RouteFault::Unknown)
     }
 
     fn views(&self) -> Vec<RouteView> {
@@ -183,14 +192,9 @@ impl State {
     /// The routes that run this version.
     fn users(&self, plugin: &Plugin) -> Vec<Arc<str>> {
         let uses = |deployed: &&Deployed| {
-            let is_of = deployed.main().is_some_and(|loaded| match &loaded.route.component {
-                Source::Plugin(choice) => choice.name == plugin.name,
-                Source::File(_) => false,
-            });
-            let runs = |loaded: &Arc<crate::runner::LoadedRoute>| {
-                loaded.guests().and_then(Result::ok).is_some_and(|guests| guests.digest == plugin.digest)
-            };
-            is_of && deployed.versions().any(runs)
+            let choice = deployed.main().and_then(|loaded| loaded.route.component.plugin());
+            choice.is_some_and(|choice| choice.name == plugin.name)
+                && deployed.versions().any(|loaded| loaded.digest().is_some_and(|digest| *digest == plugin.digest))
         };
         let offered = offered(&self.files, &self.runtime);
         let users = offered.iter().filter(uses).filter_map(Deployed::main);
@@ -218,16 +222,17 @@ impl Runtime {
 
 fn view_of(deployed: &Deployed, origin: Origin) -> Option<RouteView> {
     let route = &deployed.main()?.route;
-    let guests = |loaded: &Arc<crate::runner::LoadedRoute>| {
-        loaded.guests().and_then(Result::ok).map(|guests| format!("sha256:{}", guests.digest))
-    };
     Some(RouteView {
         name: Arc::clone(&route.name),
         method: Some(route.method.clone()),
         path: Some(route.path.clone()),
         origin,
         component: Some(route.component.to_string()),
-        digests: deployed.versions().filter_map(guests).collect(),
+        digests: deployed
+            .versions()
+            .filter_map(|loaded| loaded.digest())
+            .map(|digest| format!("sha256:{digest}"))
+            .collect(),
         ..RouteView::default()
     })
 }
