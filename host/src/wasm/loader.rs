@@ -42,6 +42,14 @@ struct Known {
     described: HashMap<Arc<str>, Described>,
 }
 
+impl Known {
+    /// The digest of a file whose component is loaded, if it is the same file still.
+    fn loaded(&self, path: &Path, state: FileState) -> Option<Arc<str>> {
+        let (_, digest) = self.files.get(path).filter(|(seen, _)| *seen == state)?;
+        self.programs.contains_key(digest).then(|| Arc::clone(digest))
+    }
+}
+
 /// By what a changed file is told from the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileState {
@@ -82,10 +90,7 @@ impl Loader {
         let fault = |why: String| LoadError { from: Arc::clone(&from), why };
         let facts = fs::metadata(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
         let state = FileState::of(&facts);
-        let known =
-            self.known().files.get(path).filter(|(seen, _)| *seen == state).map(|(_, digest)| Arc::clone(digest));
-        let loaded = known.and_then(|digest| self.known().programs.contains_key(&digest).then_some(digest));
-        if let Some(digest) = loaded {
+        if let Some(digest) = self.known().loaded(path, state) {
             return Ok(Binary { from, digest, bytes: None });
         }
         let bytes = read(path, facts.len()).map_err(fault)?;
