@@ -2,7 +2,7 @@
 //! Must not know how a server keeps either.
 
 use super::client::{Client, Server, block_on};
-use super::tasks::target;
+use super::tasks::{segment, target};
 use super::terminal::bar;
 use super::{Ending, Refusal, say};
 use crate::route::{default_name, plugin_name};
@@ -75,8 +75,7 @@ pub fn deploy(arguments: &Arguments) -> Result<Ending, Refusal> {
             definition.insert("method".into(), method.clone().into());
             definition.insert("path".into(), path.clone().into());
             definition.insert("plugin".into(), format!("{name}@{version}").into());
-            let encoded = percent_encoding::utf8_percent_encode(&route_name, percent_encoding::NON_ALPHANUMERIC);
-            let request = client.request(Method::PUT, &format!("/-/routes/{encoded}")).json(&definition);
+            let request = client.request(Method::PUT, &format!("/-/routes/{}", segment(&route_name))).json(&definition);
             let route = client.ask(request).await?;
             let is_new = route.status == 201;
             let route: Value = route.read()?;

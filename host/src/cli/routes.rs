@@ -1,9 +1,9 @@
 //! Owns `sandpool routes`: the routes of a running server, and what is done to one. Must not know what a route is made of.
 
 use super::client::{Server, block_on};
+use super::tasks::segment;
 use super::terminal::table;
 use super::{Ending, Refusal, say};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -77,7 +77,7 @@ pub fn routes(arguments: &Arguments) -> Result<Ending, Refusal> {
         say(&table(["NAME", "REQUEST", "COMPONENT", "ORIGIN", "REVISION", "STATE"], rows.collect()));
         return Ok(Ending::Ok);
     };
-    let path = format!("/-/routes/{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
+    let path = format!("/-/routes/{}", segment(name));
     let request = match action {
         Action::Remove => client.request(Method::DELETE, &path),
         Action::Pause => client.request(Method::POST, &format!("{path}/pause")),

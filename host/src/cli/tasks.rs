@@ -60,7 +60,12 @@ impl Named {
 
 /// Where the server has the task with this id.
 pub fn path_of(routes: &Routes, id: &str) -> String {
-    format!("{}/{}", routes.path(), utf8_percent_encode(id, SEGMENT))
+    format!("{}/{}", routes.path(), segment(id))
+}
+
+/// A name as a segment of a path.
+pub fn segment(name: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(name, SEGMENT)
 }
 
 /// A path below a task's own, which may name the task in its query.
