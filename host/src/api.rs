@@ -46,6 +46,7 @@ use percent_encoding::percent_decode_str;
 use problem::{Problem, or_problem};
 use rate::Limiter;
 use std::collections::BTreeMap;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use tasks::AboutTask;
 
@@ -237,7 +238,7 @@ impl Api {
             .route("/-/live", get(health::live))
             .route("/-/ready", get(health::ready))
             .route("/-/state", get(state::names))
-            .route("/-/state/{name}", get(state::get).put(state::put).fallback(state::only_get_and_put))
+            .route("/-/state/{name}", get(state::get).put(state::put).fallback(only(&["GET", "HEAD", "PUT"])))
             .route("/-/metrics", get(health::metrics))
             .route("/-/plugins", get(manage::plugins::list))
             .route(
@@ -245,7 +246,7 @@ impl Api {
                 get(manage::plugins::get)
                     .put(manage::plugins::put)
                     .delete(manage::plugins::remove)
-                    .fallback(manage::plugins::others),
+                    .fallback(only(&MANAGED)),
             )
             .route("/-/routes", get(manage::routes::list))
             .route(
@@ -253,16 +254,16 @@ impl Api {
                 get(manage::routes::get)
                     .put(manage::routes::put)
                     .delete(manage::routes::remove)
-                    .fallback(manage::routes::others),
+                    .fallback(only(&MANAGED)),
             )
             .route("/-/routes/{name}/revisions", get(manage::routes::revisions))
-            .route("/-/routes/{name}/{action}", post(manage::routes::act).fallback(manage::routes::only_post))
+            .route("/-/routes/{name}/{action}", post(manage::routes::act).fallback(only(&["POST"])))
             .route("/-/audit", get(manage::audit::list))
             .route("/-/pools", get(manage::pools::pools))
             .route("/-/nodes", get(manage::pools::nodes))
-            .route("/-/tasks/{action}", post(manage::tasks::act).fallback(manage::tasks::only_post))
+            .route("/-/tasks/{action}", post(manage::tasks::act).fallback(only(&["POST"])))
             .fallback(dispatch)
-            .method_not_allowed_fallback(only_get)
+            .method_not_allowed_fallback(only(&["GET", "HEAD"]))
             .layer(edge::compression());
         let endpoints = match edge::cors(&self.now().options.cors) {
             Some(cors) => endpoints.layer(cors),
@@ -343,9 +344,12 @@ fn nothing_at(path: &str) -> Problem {
     Problem::new(404, format!("There is nothing at {}.", percent_decode_str(path).decode_utf8_lossy()))
 }
 
-/// The management endpoints are only read.
-async fn only_get(request: Request) -> Response {
-    not_allowed(request.method(), &["GET", "HEAD"]).respond(request::accepted(request.headers()))
+/// What a plugin or a route is asked with.
+const MANAGED: [&str; 4] = ["GET", "HEAD", "PUT", "DELETE"];
+
+/// Refuses other methods than these.
+fn only(allowed: &'static [&'static str]) -> impl Fn(Request) -> Ready<Response> + Clone {
+    move |request| ready(not_allowed(request.method(), allowed).respond(request::accepted(request.headers())))
 }
 
 fn not_allowed(method: &Method, allowed: &[&str]) -> Problem {

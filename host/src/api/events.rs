@@ -97,7 +97,7 @@ fn scope(endpoints: &Endpoints, task_route: &TaskRoute, parts: &Parts) -> Result
 /// What a reader has had: by the header field of browsers, or `after` for those that cannot set one.
 fn after(parts: &Parts) -> Result<Option<u64>, Problem> {
     let field = parts.headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?").to_owned());
-    let query = || request::query(&parts.uri).into_iter().find(|(name, _)| name == "after").map(|(_, value)| value);
+    let query = || request::parameter(&parts.uri, "after");
     match field.filter(|value| !value.is_empty()).or_else(query) {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| {

@@ -41,8 +41,7 @@ pub async fn answer(about: AboutTask<'_>) -> Result<Response, Problem> {
 
 /// `?after=N`: only lines with a greater `seq`.
 fn after(parts: &Parts) -> Result<u64, Problem> {
-    let found = request::query(&parts.uri).into_iter().find(|(name, _)| name == "after");
-    let Some((_, value)) = found else { return Ok(0) };
+    let Some(value) = request::parameter(&parts.uri, "after") else { return Ok(0) };
     let seq = value.parse::<i64>().ok().and_then(|seq| u64::try_from(seq).ok());
     seq.ok_or_else(|| {
         Problem::new(

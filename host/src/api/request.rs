@@ -121,7 +121,7 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// `?wait=N`: how long the request wants to wait.
 pub fn wait_of_query(uri: &Uri) -> Result<Option<Duration>, Problem> {
-    let Some((_, value)) = query(uri).into_iter().find(|(name, _)| name == "wait") else { return Ok(None) };
+    let Some(value) = parameter(uri, "wait") else { return Ok(None) };
     let seconds = value.parse::<u32>().map_err(|_| {
         Problem::new(400, format!("The query parameter `wait` must be whole seconds from 0, not `{value}`."))
     })?;

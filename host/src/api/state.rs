@@ -4,7 +4,7 @@ use super::caller::not_acceptable;
 use super::edge::admit_admin;
 use super::problem::{Problem, or_problem};
 use super::tasks::respond_with;
-use super::{Api, body, not_allowed, request};
+use super::{Api, body, request};
 use crate::codec::{Answer, Format, negotiate};
 use crate::executor::VariableError;
 use axum::body::Body;
@@ -44,12 +44,6 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     or_problem(write(&api, name, &parts, body).await, &parts)
-}
-
-/// Any other method.
-pub async fn only_get_and_put(request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    or_problem(Err(not_allowed(&parts.method, &["GET", "HEAD", "PUT"])), &parts)
 }
 
 async fn write(api: &Api, name: String, parts: &Parts, body: Body) -> Result<Response, Problem> {

@@ -4,7 +4,7 @@ use super::{changing, looker};
 use crate::api::edge::{Peer, admit_admin};
 use crate::api::problem::{Problem, or_problem};
 use crate::api::tasks::respond_with;
-use crate::api::{Api, body, not_allowed, request};
+use crate::api::{Api, body, request};
 use crate::clock::Timestamp;
 use crate::plugins::{Upload, UploadError, Uploaded};
 use crate::store::registry::Plugin;
@@ -173,12 +173,6 @@ pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: R
         })
     })
     .await
-}
-
-/// Any other method.
-pub async fn others(request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    or_problem(Err(not_allowed(&parts.method, &["GET", "HEAD", "PUT", "DELETE"])), &parts)
 }
 
 impl From<UploadError> for Problem {

@@ -4,7 +4,7 @@ use super::{RouteView, Written, changing, looker};
 use crate::api::body;
 use crate::api::problem::{Problem, or_problem};
 use crate::api::tasks::respond_with;
-use crate::api::{Api, not_allowed, request};
+use crate::api::{Api, request};
 use crate::clock::Timestamp;
 use crate::store::registry::{Revision, Standing};
 use crate::value::Json;
@@ -138,16 +138,4 @@ pub async fn act(State(api): State<Api>, Path((name, action)): Path<(String, Str
         })
     })
     .await
-}
-
-/// Any other method on a route.
-pub async fn others(request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    or_problem(Err(not_allowed(&parts.method, &["GET", "HEAD", "PUT", "DELETE"])), &parts)
-}
-
-/// Any other method on an action.
-pub async fn only_post(request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    or_problem(Err(not_allowed(&parts.method, &["POST"])), &parts)
 }

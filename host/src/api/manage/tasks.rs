@@ -4,7 +4,7 @@ use super::changing;
 use crate::api::invoke::spread;
 use crate::api::problem::{Problem, or_problem};
 use crate::api::tasks::respond_with;
-use crate::api::{Api, body, not_allowed, request};
+use crate::api::{Api, body, request};
 use crate::runner::StopError;
 use crate::store::{Reader, Search};
 use crate::task::Task;
@@ -157,10 +157,4 @@ impl Outcome {
         }
         self
     }
-}
-
-/// Any other method.
-pub async fn only_post(request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    or_problem(Err(not_allowed(&parts.method, &["POST"])), &parts)
 }
