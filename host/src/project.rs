@@ -119,6 +119,11 @@ impl Project {
     fn scratch(&self) -> PathBuf {
         self.component.with_extension("build")
     }
+
+    /// Where a build puts what it has made, before it is wanted.
+    fn made(&self) -> PathBuf {
+        self.scratch().join("new.wasm")
+    }
 }
 
 /// A path from a folder on, without `..`.

@@ -1,7 +1,7 @@
 //! Owns `Json`, the one form in which values cross Sandpool: JSON text that is known to be valid.
 //! Must not know where a value comes from or goes to (HTTP, guests, the store).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +25,14 @@ pub struct JsonFault {
     pub column: usize,
     /// What is wrong, without the position.
     pub message: String,
+}
+
+/// Reads a member that may be `null`, which is another thing than none (`deserialize_with`, beside `default`).
+///
+/// # Errors
+/// When it is no such value.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 impl Json {

@@ -4,9 +4,10 @@
 use super::client::{ANSWER, Answer, Client, variable};
 use super::{Ending, Refusal, say, say_error};
 use crate::task::log::Line;
+use crate::value::present;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
 
@@ -107,11 +108,6 @@ pub struct Task {
 #[serde(rename_all = "PascalCase")]
 pub struct Sse {
     pub url: String,
-}
-
-/// A result may be `null`, which is another thing than none.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Task {

@@ -2,7 +2,7 @@
 //! Must not run them.
 
 use super::{CASES, Project, ProjectError, read};
-use crate::value::Json;
+use crate::value::{Json, present};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -50,11 +50,6 @@ struct Raw<'a> {
     error: Option<String>,
     #[serde(default, deserialize_with = "present")]
     detail: Option<Value>,
-}
-
-/// `null` is a value, too.
-fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(from).map(Some)
 }
 
 impl Case {

@@ -76,7 +76,7 @@ impl<'a> Build<'a> {
     /// The component that the recipe has made.
     #[must_use]
     pub fn made(&self) -> PathBuf {
-        self.project.scratch().join("new.wasm")
+        self.project.made()
     }
 
     /// Puts the new component in its place, in one step for those who read it meanwhile.
@@ -117,8 +117,7 @@ fn shared() -> Option<PathBuf> {
 
 /// The recipe after what it is given: bash's own variables, which the compilers do not see.
 fn script(project: &Project, program: &Path) -> String {
-    let toolchains = toolchains(project);
-    let (scratch, made) = (project.scratch(), project.scratch().join("new.wasm"));
+    let (toolchains, scratch, made) = (toolchains(project), project.scratch(), project.made());
     let flag = |name: &str| if env::var_os(name).is_some_and(|value| value == "1") { "1" } else { "0" };
     let given = [
         ("PROJECT", &*project.folder.to_string_lossy()),
