@@ -127,6 +127,9 @@ async fn versions_never_change() {
     assert!(detail(&refused).contains("versions never change"), "{refused:?}");
     let versions = server.get(200, "/-/plugins/hello").await;
     assert_eq!(versions.body.as_array().map(Vec::len), Some(1));
+    let store = rusqlite::Connection::open(server.path("tasks.db")).expect("the store");
+    let kept = store.query_row("SELECT count(DISTINCT digest) FROM chunks", [], |row| row.get::<_, i64>(0));
+    assert_eq!(kept, Ok(1), "nothing of the other is kept");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::route::{PluginChoice, plugin_name};
 use crate::store::StoreError;
 use crate::store::registry::{Added, CHUNK, Plugin, Registry};
-use crate::wasm::{Binary, Inspection, LoadError, Loader, Program};
+use crate::wasm::{Binary, Inspection, LoadError, Loader, Program, World};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::collections::HashMap;
@@ -197,7 +197,7 @@ impl Plugins {
         let inspected = tokio::task::spawn_blocking(move || {
             let program = loader.program(&binary)?;
             let inspection = program.inspect(loader.engine());
-            if inspection.fault.is_none() && inspection.world != Some("id-generator") {
+            if inspection.fault.is_none() && inspection.world != Some(World::IdGenerator.name()) {
                 // What it says about itself must be right before a route depends on it.
                 loader.description(&program)?;
             }
@@ -210,8 +210,11 @@ impl Plugins {
     async fn store(&self, plugin: Plugin, binary: &Binary) -> Result<Added, StoreError> {
         let _changing = self.0.changing.lock().await;
         let registry = &self.0.options.registry;
-        let known = registry.plugins().await?;
-        if !known.iter().any(|other| other.digest == plugin.digest) {
+        // Nothing is kept of what is there already, or is refused below because its version is taken.
+        let is_known = |other: &Plugin| {
+            other.digest == plugin.digest || (&other.name, &other.version) == (&plugin.name, &plugin.version)
+        };
+        if !registry.plugins().await?.iter().any(is_known) {
             for (number, piece) in (0..).zip(binary.bytes().chunks(CHUNK)) {
                 registry.keep_chunk(&plugin.digest, number, piece.to_vec()).await?;
             }
