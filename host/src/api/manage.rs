@@ -180,13 +180,13 @@ pub(super) type Changed = BoxFuture<'static, Result<Response, Problem>>;
 
 /// Lets somebody change something, and notes what became of it. A client that hangs up leaves a whole change, noted.
 pub(super) async fn changing(
-    api: &Api,
+    api: Api,
     request: Request,
-    change: impl FnOnce(Manager, Parts, Body) -> Changed + Send + 'static,
+    change: impl FnOnce(Api, Manager, Parts, Body) -> Changed + Send + 'static,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let asked = parts.clone();
-    let changed = tokio::spawn(changed(api.clone(), parts, body, change));
+    let changed = tokio::spawn(changed(api, parts, body, change));
     changed.await.unwrap_or_else(|error| {
         tracing::error!("a change broke: {error}");
         or_problem(Err(Problem::new(500, "The change failed on this host; its log says why.")), &asked)
@@ -197,7 +197,7 @@ async fn changed(
     api: Api,
     parts: Parts,
     body: Body,
-    change: impl FnOnce(Manager, Parts, Body) -> Changed + Send + 'static,
+    change: impl FnOnce(Api, Manager, Parts, Body) -> Changed + Send + 'static,
 ) -> Response {
     let mut deed = Deed {
         at: api.0.managed.clock.now(),
@@ -213,7 +213,7 @@ async fn changed(
         deed.by = Some(principal.id.clone());
     }
     let answer = match principal.and_then(|principal| admitted(&api, principal, &parts)) {
-        Ok(manager) => change(manager, parts, body).await,
+        Ok(manager) => change(api.clone(), manager, parts, body).await,
         Err(problem) => {
             // Whoever is still sending must be able to read why it was refused.
             body::drain(body.into_data_stream()).await;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// What carries the signature of an upload.
 const SIGNATURE: HeaderName = HeaderName::from_static("plugin-signature");
-/// WebAssembly (RFC 9696 is not its registration; IANA lists the type for WebAssembly Core).
+/// The media type of WebAssembly (WebAssembly Web API, registered with IANA).
 const WASM: &str = "application/wasm";
 
 /// A version of a plugin as management shows it.
@@ -109,10 +109,8 @@ fn unknown() -> Problem {
 
 /// `PUT /-/plugins/{name}`: the body is the component. 201 for a new version, 200 for one that was there with these bytes.
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    let own = api.clone();
-    changing(&api, request, move |manager, parts, body| {
+    changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
-            let api = own;
             let upload = Upload {
                 name,
                 version: request::parameter(&parts.uri, "version"),
@@ -143,10 +141,8 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
 
 /// `DELETE /-/plugins/{name}`: one version, or all. Those that a route runs stay.
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    let own = api.clone();
-    changing(&api, request, move |_, parts, _| {
+    changing(api, request, move |api, _, parts, _| {
         Box::pin(async move {
-        let api = own;
         let version = request::parameter(&parts.uri, "version");
         let managed = &api.0.managed;
         let all = managed.plugins.list().await?;

@@ -64,10 +64,8 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
 
 /// `PUT /-/routes/{name}`: a route as in the configuration file, in JSON or YAML.
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    let own = api.clone();
-    changing(&api, request, move |manager, parts, body| {
+    changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
-            let api = own;
             let (text, is_yaml, definition) = body::read_text(&parts.headers, body, MOST_BYTES).await?;
             let written = Written { name, text, is_yaml, definition, by: manager.name() };
             let (view, is_new) = api.0.managed.routes.put(written).await?;
@@ -80,10 +78,8 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
 
 /// `DELETE /-/routes/{name}`
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    let own = api.clone();
-    changing(&api, request, move |_, _, _| {
+    changing(api, request, move |api, _, _, _| {
         Box::pin(async move {
-            let api = own;
             api.0.managed.routes.remove(&name).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         })
@@ -106,10 +102,8 @@ pub async fn revisions(State(api): State<Api>, Path(name): Path<String>, request
 /// `POST /-/routes/{name}/{action}`: `pause`, `resume`, `drain`; `rollback` puts the definition before this one, or that
 /// of `?revision=`, in force again, as a new one.
 pub async fn act(State(api): State<Api>, Path((name, action)): Path<(String, String)>, request: Request) -> Response {
-    let own = api.clone();
-    changing(&api, request, move |manager, parts, _| {
+    changing(api, request, move |api, manager, parts, _| {
         Box::pin(async move {
-            let api = own;
             let routes = &api.0.managed.routes;
             let view: RouteView = match action.as_str() {
                 "pause" => routes.set_standing(&name, Standing::Paused).await?,

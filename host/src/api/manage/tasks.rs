@@ -72,10 +72,8 @@ pub async fn act(State(api): State<Api>, Path(action): Path<String>, request: Re
             return or_problem(Err(problem), &request.into_parts().0);
         }
     };
-    let own = api.clone();
-    changing(&api, request, move |manager, parts, body| {
+    changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
-            let api = own;
             let dry_run = match request::parameter(&parts.uri, "dry_run").as_deref() {
                 None | Some("false") => false,
                 Some("true") => true,
