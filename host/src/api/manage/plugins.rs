@@ -143,29 +143,30 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
     changing(api, request, move |api, _, parts, _| {
         Box::pin(async move {
-        let version = request::parameter(&parts.uri, "version");
-        let managed = &api.0.managed;
-        let all = managed.plugins.list().await?;
-        let is_meant = |plugin: &&Plugin| {
-            *plugin.name == *name && version.as_deref().is_none_or(|version| *plugin.version == *version)
-        };
-        for plugin in all.iter().filter(is_meant) {
-            let users = managed.routes.users(plugin).await;
-            if let Some(user) = users.first() {
-                let words = format!(
-                    "The route {user} runs version {} of {name}. Nothing was removed: change or remove that route first.",
-                    plugin.version
-                );
-                return Err(Problem::new(409, words));
+            let version = request::parameter(&parts.uri, "version");
+            let managed = &api.0.managed;
+            let all = managed.plugins.list().await?;
+            let is_meant = |plugin: &&Plugin| {
+                *plugin.name == *name && version.as_deref().is_none_or(|version| *plugin.version == *version)
+            };
+            for plugin in all.iter().filter(is_meant) {
+                let users = managed.routes.users(plugin).await;
+                if let Some(user) = users.first() {
+                    let words = format!(
+                        "The route {user} runs version {} of {name}. Nothing was removed: \
+                     change or remove that route first.",
+                        plugin.version
+                    );
+                    return Err(Problem::new(409, words));
+                }
             }
-        }
-        match managed.plugins.remove(&name, version.as_deref()).await? {
-            0 => Err(unknown()),
-            _ => {
-                managed.routes.plugin_changed(&name).await;
-                Ok(StatusCode::NO_CONTENT.into_response())
+            match managed.plugins.remove(&name, version.as_deref()).await? {
+                0 => Err(unknown()),
+                _ => {
+                    managed.routes.plugin_changed(&name).await;
+                    Ok(StatusCode::NO_CONTENT.into_response())
+                }
             }
-        }
         })
     })
     .await
