@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer. A file imports only from layers below its own, or from its own module.
 /// Within layer 1 the order counts: each of these builds on those before it.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["value", "clock", "ids", "principal", "trace"],
     &["task", "codec", "guard"],
     &["route", "schema", "metrics"],
+    &["tenant"],
     &["executor"],
     &["store", "wasm", "auth"],
-    &["events", "runner", "callback", "plugins", "tenant"],
+    &["events", "runner", "callback", "plugins"],
     &["api"],
     &["config", "telemetry", "project"],
     &["site"],
@@ -43,7 +44,7 @@ const CRATES: [(&str, &[&str]); 19] = [
     ("tracing_subscriber", &["telemetry"]),
 ];
 /// Layers 0 and 1 know no runtime.
-const RUNTIME_FREE: [&str; 12] = [
+const RUNTIME_FREE: [&str; 13] = [
     "value",
     "clock",
     "ids",
@@ -54,6 +55,7 @@ const RUNTIME_FREE: [&str; 12] = [
     "route",
     "schema",
     "metrics",
+    "tenant",
     "executor",
     "config",
 ];

@@ -24,6 +24,7 @@ pub mod site;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod tenant;
 pub mod trace;
 pub mod value;
 pub mod wasm;

@@ -5,11 +5,13 @@ mod callback;
 mod histogram;
 mod http;
 mod route;
+mod tenant;
 
 pub use callback::CallbackMetrics;
 pub use histogram::Histogram;
 pub use http::HttpMetrics;
 pub use route::{Refused, RouteMetrics};
+pub use tenant::TenantMetrics;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,6 +22,7 @@ use route::Routes;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tenant::Tenants;
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -35,6 +38,7 @@ const BATCHES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 pub struct Metrics {
     registry: Registry,
     routes: Routes,
+    tenants: Tenants,
     /// Operations of each committed transaction of the store.
     pub store_batch: Histogram,
     /// How long each of them took, from its begin to its commit.
@@ -85,6 +89,7 @@ impl Default for Metrics {
         let help = "When the process started, since the epoch";
         registry.register_with_unit("process_start_time", help, Unit::Seconds, started);
         let routes = Routes::new(&mut registry);
+        let tenants = Tenants::new(&mut registry);
         let (store_batch, store_commit) = (Histogram::new(BATCHES), Histogram::new(SHORT));
         let help = "Operations of each transaction that the store committed";
         registry.register("store_batch_operations", help, store_batch.clone());
@@ -99,7 +104,19 @@ impl Default for Metrics {
         let auth = AuthMetrics::new(&mut registry);
         let events = EventMetrics::new(&mut registry);
         let callbacks = CallbackMetrics::new(&mut registry);
-        Self { registry, routes, store_batch, store_commit, instantiate, http, auth, callbacks, connections, events }
+        Self {
+            registry,
+            routes,
+            tenants,
+            store_batch,
+            store_commit,
+            instantiate,
+            http,
+            auth,
+            callbacks,
+            connections,
+            events,
+        }
     }
 }
 
@@ -128,6 +145,12 @@ impl Metrics {
     #[must_use]
     pub fn route(&self, name: &str) -> RouteMetrics {
         self.routes.of(name)
+    }
+
+    /// The handles of a tenant; all handles of one name count together.
+    #[must_use]
+    pub fn tenant(&self, name: &str) -> TenantMetrics {
+        self.tenants.of(name)
     }
 
     /// Drops the series of a route that is gone; whoever still holds its handles counts unseen.

@@ -177,6 +177,8 @@ pub struct SseRule {
 pub struct Route {
     /// Unique; tasks are stored under it.
     pub name: Arc<str>,
+    /// The tenant that has its path; `None`: it is the host's own.
+    pub tenant: Option<Arc<str>>,
     /// The HTTP method, in upper case.
     pub method: String,
     /// The path pattern, with parameters as `{name}`.

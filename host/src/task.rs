@@ -49,6 +49,9 @@ pub struct Invocation {
     pub request: Request,
     /// The caller; `None` is anonymous.
     pub user: Option<Principal>,
+    /// The tenant that had the route; `None`: the host itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
     /// The span that the task's runs are children of: the client's, or else that of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,

@@ -46,6 +46,7 @@ impl Variables for Nobody {
 
 fn route(file: PathBuf) -> Arc<Route> {
     Arc::new(Route {
+        tenant: None,
         name: "bench".into(),
         method: "PUT".into(),
         path: "/bench".into(),
@@ -102,6 +103,7 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
             input: Json::parse(input.into()).expect("JSON"),
             request,
             user: None,
+            tenant: None,
             traceparent: None,
             sse: None,
             callback: None,

@@ -55,7 +55,8 @@ fn task(number: usize) -> Task {
     let permission = Permission::of_task(&Permission { read, write: Allowed::default() }, Some(&owner));
     let name = format!("__Put_orders{}_{{id}}__", number % 20);
     let created = Timestamp(i64::try_from(number).unwrap_or(0) * SECOND);
-    let invocation = Invocation { input, request, user: Some(owner), traceparent: None, sse: None, callback: None };
+    let invocation =
+        Invocation { input, request, user: Some(owner), tenant: None, traceparent: None, sse: None, callback: None };
     let mut task = Task::new(IdScheme::Uuid.generate(), name.into(), created, Arc::new(invocation));
     task.permission = permission.map(Arc::new);
     task

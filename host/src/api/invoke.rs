@@ -57,7 +57,8 @@ pub async fn invoke(
         None => None,
     };
     let (sse, user) = (super::sse(endpoints, &base, route), caller.principal);
-    let invocation = Arc::new(Invocation { input, request: seen, user, traceparent, sse, callback });
+    let invocation =
+        Arc::new(Invocation { input, request: seen, user, tenant: route.tenant.clone(), traceparent, sse, callback });
     let mut task = api.0.runner.submit(loaded, invocation, key).await?;
     let location = api.location(endpoints, &base, task.id.as_str());
     let wait = request::wait_preference(&parts.headers);

@@ -157,6 +157,7 @@ fn answer(outcome: Outcome, as_json: bool) -> Ending {
 fn route(arguments: &Arguments) -> Route {
     Route {
         name: "__Run__".into(),
+        tenant: None,
         method: "RUN".into(),
         path: "/".into(),
         component: Source::File(arguments.component.clone()),
@@ -200,6 +201,7 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
             input: arguments.input.clone(),
             request,
             user: None,
+            tenant: None,
             traceparent: None,
             sse: None,
             callback: None,

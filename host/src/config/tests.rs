@@ -81,13 +81,16 @@ fn every_key_is_read() {
     assert_eq!(config.server.public_url.as_deref(), Some("http://localhost:8080"));
     assert_eq!((config.server.body_limit, config.server.shutdown_grace), (2 << 20, Duration::from_secs(45)));
     assert_eq!(config.store.url, StoreUrl::SqliteFile(folder.path().join("tasks.db")));
-    assert_eq!(config.store.retention, Duration::from_secs(12 * 3600));
-    assert_eq!(config.store.retention_failed, Duration::from_secs(48 * 3600));
+    assert_eq!(
+        [config.store.retention, config.store.retention_failed],
+        [12, 48].map(|h| Duration::from_secs(h * 3600))
+    );
     assert_eq!(config.node, "host-1");
     let data = json(r#"{"sleepTime":5,"Message":"coming from a state"}"#);
     assert_eq!(config.state, [("data".into(), data), ("count".into(), json("0"))]);
     let exact = r#"{"sleepTime2":2,"Message":"coming as argument","big":12345678901234567890123,"exact":0.10}"#;
     let route = Route {
+        tenant: None,
         name: "orders".into(),
         method: "PUT".into(),
         path: "/orders/{id}".into(),

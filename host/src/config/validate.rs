@@ -257,6 +257,7 @@ impl Rules<'_> {
         let callback = raw.callback.and_then(|raw| self.callback(raw, &path, common.guard));
         Some(Route {
             name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
+            tenant: None,
             method: method.into(),
             path,
             component: component?,

@@ -31,8 +31,15 @@ impl World {
         let (url, path_parameters, query, headers) = (String::new(), Vec::new(), Vec::new(), Vec::new());
         let request = Request { method: "PUT".into(), url, path_parameters, query, headers };
         let sse = Some(Sse { url: None, group: group.map(Into::into), send_result: false });
-        let invocation =
-            Invocation { input: Json::null(), request, user: None, traceparent: None, sse, callback: None };
+        let invocation = Invocation {
+            input: Json::null(),
+            request,
+            user: None,
+            tenant: None,
+            traceparent: None,
+            sse,
+            callback: None,
+        };
         let mut task = Task::new(IdScheme::Uuid.generate(), "r".into(), Timestamp(1), Arc::new(invocation));
         let only = |group: &str| Allowed { groups: vec![group.into()], ..Allowed::default() };
         task.permission = readers.map(|group| Arc::new(Permission { read: only(group), write: Allowed::default() }));

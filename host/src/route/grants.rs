@@ -107,6 +107,23 @@ impl HttpGrant {
         host.map(|host| Self { host, ports }).ok_or_else(|| EXPECTED.into())
     }
 
+    /// Whether everything that the other one grants is granted by this one.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let host = match (&self.host, &other.host) {
+            (Whom::Anybody, Whom::Anybody | Whom::Below(_) | Whom::Name(_)) => true,
+            (Whom::Below(parent), Whom::Below(below)) => parent == below || self.names(below),
+            (_, Whom::Name(name)) => self.names(name),
+            (Whom::Addresses(block), Whom::Addresses(part)) => block.contains(part),
+            _ => false,
+        };
+        host && match (self.ports, other.ports) {
+            (_, Ports::Only(port)) => self.is_for(port),
+            (Ports::Plain, Ports::Web | Ports::Plain) | (Ports::Web, Ports::Web) => true,
+            _ => false,
+        }
+    }
+
     fn is_for(&self, port: u16) -> bool {
         match self.ports {
             Ports::Web => matches!(port, 80 | 443),
@@ -221,6 +238,37 @@ mod tests {
             assert_eq!(may_ask(&[entry], host, port), expected, "{entry} {host}:{port}");
         }
         assert!(!may_ask(&[], "example.com", 443));
+    }
+
+    #[test]
+    fn a_grant_covers_no_more_than_it_grants() {
+        let covers =
+            |one: &str, other: &str| HttpGrant::parse(one).expect(one).covers(&HttpGrant::parse(other).expect(other));
+        let covered = [
+            ("*", "api.example.com"),
+            ("*:*", "api.example.com:8080"),
+            ("*:443", "*:443"),
+            ("*.example.com", "api.example.com:443"),
+            ("*.example.com", "*.a.example.com"),
+            ("*.example.com", "*.example.com:80"),
+            ("api.example.com:443", "API.example.com:443"),
+            ("10.0.0.0/8:*", "10.1.0.0/16:8080"),
+            ("api.example.com:*", "api.example.com"),
+        ];
+        let beyond = [
+            ("*", "10.0.0.1"),
+            ("*", "8.8.8.8"),
+            ("*:443", "api.example.com"),
+            ("*.example.com", "example.com"),
+            ("*.example.com", "*"),
+            ("api.example.com", "*.api.example.com"),
+            ("api.example.com", "api.example.com:*"),
+            ("api.example.com:443", "api.example.com:80"),
+            ("10.1.0.0/16", "10.0.0.0/8"),
+            ("api.example.com:*", "api.example.com:22"),
+        ];
+        assert!(covered.iter().all(|(one, other)| covers(one, other)));
+        assert_eq!(beyond.iter().find(|(one, other)| covers(one, other)), None);
     }
 
     #[test]

@@ -84,6 +84,7 @@ fn new_task() -> Task {
         input: json(r#"{"amount": 1.50}"#),
         request,
         user: None,
+        tenant: None,
         traceparent: None,
         sse: None,
         callback: None,

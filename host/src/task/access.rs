@@ -29,6 +29,14 @@ impl Allowed {
         [&self.users, &self.groups, &self.roles, &self.scopes].iter().all(|names| names.is_empty())
     }
 
+    /// Names these as well.
+    pub fn add(&mut self, others: &Self) {
+        self.users.extend_from_slice(&others.users);
+        self.groups.extend_from_slice(&others.groups);
+        self.roles.extend_from_slice(&others.roles);
+        self.scopes.extend_from_slice(&others.scopes);
+    }
+
     /// Whether the caller is named, by any of what it is.
     #[must_use]
     pub fn admits(&self, caller: &Principal) -> bool {

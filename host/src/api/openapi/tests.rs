@@ -18,6 +18,7 @@ const POINTER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~');
 fn route(method: &str, path: &str) -> RouteDoc {
     let object = || Json::parse("{}".into()).expect("JSON");
     let route = Route {
+        tenant: None,
         name: default_name(method, path).into(),
         method: method.into(),
         path: path.into(),

@@ -109,8 +109,15 @@ impl World {
             headers: Vec::new(),
         };
         let callback = Some(Box::new(callback));
-        let invocation =
-            Invocation { input: Json::null(), request, user: None, traceparent: None, sse: None, callback };
+        let invocation = Invocation {
+            input: Json::null(),
+            request,
+            user: None,
+            tenant: None,
+            traceparent: None,
+            sse: None,
+            callback,
+        };
         let now = SystemClock.now();
         let task = Task::new(IdScheme::Uuid.generate(), "r".into(), now, Arc::new(invocation));
         self.store.insert(&task).await.expect("inserts");

@@ -58,6 +58,7 @@ pub fn at(millis: u64) -> Timestamp {
 pub fn route() -> Route {
     Route {
         name: "r".into(),
+        tenant: None,
         method: "PUT".into(),
         path: "/r".into(),
         component: Source::File("r.wasm".into()),
@@ -106,7 +107,15 @@ pub fn invocation() -> Arc<Invocation> {
         query: Vec::new(),
         headers: Vec::new(),
     };
-    Arc::new(Invocation { input: Json::null(), request, user: None, traceparent: None, sse: None, callback: None })
+    Arc::new(Invocation {
+        input: Json::null(),
+        request,
+        user: None,
+        tenant: None,
+        traceparent: None,
+        sse: None,
+        callback: None,
+    })
 }
 
 impl World {

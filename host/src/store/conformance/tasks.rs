@@ -37,6 +37,7 @@ fn any_invocation() -> impl Strategy<Value = Invocation> {
         input,
         request,
         user,
+        tenant: None,
         traceparent: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         sse: None,
         callback: None,

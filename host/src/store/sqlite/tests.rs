@@ -63,7 +63,8 @@ pub(super) fn task() -> Task {
         headers: vec![("content-type".into(), "application/json".into()), ("user-agent".into(), "curl/8.5.0".into())],
     };
     let input = Json::parse(r#"{"amount": 3, "note": "leave it at the door"}"#.into()).expect("JSON");
-    let invocation = Invocation { input, request, user: None, traceparent: None, sse: None, callback: None };
+    let invocation =
+        Invocation { input, request, user: None, tenant: None, traceparent: None, sse: None, callback: None };
     Task::new(IdScheme::Uuid.generate(), "__Put_orders_{id}__".into(), Timestamp(1), Arc::new(invocation))
 }
 

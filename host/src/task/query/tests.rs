@@ -30,8 +30,15 @@ fn task() -> Task {
         headers: Vec::new(),
     };
     let user = Principal { id: "M0R7Y302".into(), ..Principal::default() };
-    let invocation =
-        Invocation { input: Json::null(), request, user: Some(user), traceparent: None, sse: None, callback: None };
+    let invocation = Invocation {
+        input: Json::null(),
+        request,
+        user: Some(user),
+        tenant: None,
+        traceparent: None,
+        sse: None,
+        callback: None,
+    };
     let id = TaskId::parse("Ab-1").expect("an id");
     let mut task = Task::new(id, "__Put_orders_{id}__".into(), Timestamp(CREATED), Arc::new(invocation));
     task.expires = Some(Timestamp(CREATED + 90_000_000));
