@@ -229,7 +229,7 @@ impl App {
         recover(&runner, &site.heirs().await).await?;
         site.prepare().await;
         let since = clock.now();
-        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock, since };
+        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, ledger, clock, since };
         let api = Api::new(runner.clone(), hub.clone(), managed, site.stage());
         Ok(Self {
             runner,

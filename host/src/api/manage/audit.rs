@@ -1,7 +1,7 @@
 //! Owns `/-/audit`: what was done to the server, newest first. Must not know how it came to be noted.
 
-use super::looker;
 use crate::api::problem::{Problem, or_problem};
+use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
 use crate::api::{Api, request};
 use crate::clock::Timestamp;
@@ -48,7 +48,7 @@ impl From<NumberedDeed> for DeedView {
 pub async fn list(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = looker(&api, &parts).await?;
+        let manager = Manager::looking(&api, &parts).await?;
         let number = |name: &str, default: u64| match request::parameter(&parts.uri, name) {
             None => Ok(default),
             Some(text) => text.parse().map_err(|_| Problem::new(400, format!("`{name}` must be a whole number."))),
