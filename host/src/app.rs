@@ -209,6 +209,7 @@ impl App {
         let options = plugins::Options {
             registry: Arc::clone(&registry),
             loader: Arc::clone(&loader),
+            ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
         };
         let plugins = Plugins::new(options, site::limits(&config));

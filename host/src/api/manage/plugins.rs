@@ -184,7 +184,7 @@ impl From<UploadError> for Problem {
         let status = match &error {
             UploadError::Name(_) | UploadError::Broken(_) => 400,
             UploadError::TooLarge(_) => 413,
-            UploadError::Busy(_) => 429,
+            UploadError::Busy(_) | UploadError::Quota(_) => 429,
             UploadError::Slow => 408,
             UploadError::Unfit(_) | UploadError::Signature(_) => 422,
             UploadError::Taken(_) => 409,
