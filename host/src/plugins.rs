@@ -9,7 +9,7 @@ pub use receive::Incoming;
 use crate::clock::Clock;
 use crate::route::{PluginChoice, plugin_name};
 use crate::store::StoreError;
-use crate::store::registry::{Added, CHUNK, Plugin, Registry};
+use crate::store::registry::{Added, CHUNK, Plugin, PluginQuota, Registry};
 use crate::wasm::{Binary, Inspection, LoadError, Loader, Program, World};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -186,6 +186,7 @@ impl Plugins {
             Added::New => (plugin, true),
             Added::Same(known) => (known, false),
             Added::Other(known) => return Err(UploadError::Taken(Box::new(known))),
+            Added::Full(fault) => return Err(UploadError::Unfit(fault)),
         };
         Ok(Uploaded { plugin, is_new, inspection })
     }
@@ -219,7 +220,7 @@ impl Plugins {
                 registry.keep_chunk(&plugin.digest, number, piece.to_vec()).await?;
             }
         }
-        registry.add_plugin(plugin).await
+        registry.add_plugin(plugin, PluginQuota::NONE).await
     }
 
     /// All versions of all plugins, by name, oldest first.
