@@ -1,8 +1,8 @@
 //! Owns what the double's tenants use: it counts anew each time. Must not be kinder than a real store.
 
 use super::{Contents, Kept};
+use crate::store::PURGE_BATCH;
 use crate::store::usage::{self, TASK_BYTES, TenantUse};
-use crate::store::{PURGE_BATCH, StoreError};
 use crate::task::Task;
 use crate::task::event::OVERHEAD;
 use crate::tenant;
