@@ -9,7 +9,7 @@ pub use receive::Incoming;
 use crate::clock::Clock;
 use crate::route::{PluginChoice, plugin_name};
 use crate::store::StoreError;
-use crate::store::registry::{Added, CHUNK, Plugin, Registry};
+use crate::store::registry::{Added, CHUNK, Plugin, PluginQuota, Registry};
 use crate::tenant::{Account, Ledger, full_plugin_name, of_name};
 use crate::wasm::{Binary, Inspection, LoadError, Loader, Program, World};
 use bytes::Bytes;
@@ -199,6 +199,7 @@ impl Plugins {
             Added::New => (plugin, true),
             Added::Same(known) => (known, false),
             Added::Other(known) => return Err(UploadError::Taken(Box::new(known))),
+            Added::Full(fault) => return Err(UploadError::Quota(fault)),
         };
         Ok(Uploaded { plugin, is_new, inspection })
     }
@@ -235,7 +236,8 @@ impl Plugins {
                 registry.keep_chunk(&plugin.digest, number, piece.to_vec()).await?;
             }
         }
-        registry.add_plugin(plugin).await
+        let quota = self.0.options.ledger.account(of_name(&plugin.name)).quota();
+        registry.add_plugin(plugin, PluginQuota { versions: quota.plugins, bytes: quota.plugin_bytes }).await
     }
 
     /// All versions of all plugins, by name, oldest first.

@@ -206,7 +206,7 @@ impl Runner {
     /// # Errors
     /// When the store does not answer.
     pub async fn variable_names(&self) -> Result<Vec<String>, StoreError> {
-        self.0.options.store.variable_names().await
+        self.0.options.store.variable_names(None).await
     }
 
     /// Writes a shared variable: in any case, or over the expected version (`Some(None)`: none); answers the new version.
@@ -220,8 +220,8 @@ impl Runner {
         value: Json,
     ) -> Result<u64, VariableError> {
         match expected {
-            None => self.0.options.store.set_variable(name, value).await,
-            Some(expected) => self.0.options.store.update_variable(name, expected, value).await,
+            None => self.0.options.store.set_variable(name, value, u64::MAX).await,
+            Some(expected) => self.0.options.store.update_variable(name, expected, value, u64::MAX).await,
         }
     }
 

@@ -190,6 +190,7 @@ async fn changed(
 ) -> Response {
     let mut deed = Deed {
         at: api.0.managed.clock.now(),
+        tenant: None,
         by: None,
         from: Peer::of(&parts).0.map(|address| address.ip().to_canonical().to_string()),
         action: action(&parts),

@@ -208,7 +208,7 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
         }),
         cancel: Arc::new(Cancel::default()),
         sink,
-        variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),
+        variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone(), u64::MAX)),
     }
 }
 

@@ -188,7 +188,7 @@ impl Runner {
     }
 
     async fn run(&self, live: &Arc<Live>, guests: &Guests, task: &Task) -> Outcome {
-        let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
+        let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone(), u64::MAX);
         let mut running = guests.executor.run(Call {
             task: task.id.clone(),
             attempt: task.attempt,

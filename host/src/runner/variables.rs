@@ -13,13 +13,14 @@ use std::sync::Arc;
 pub struct GrantedVariables {
     store: Arc<dyn Store>,
     grants: StateGrants,
+    most: u64,
 }
 
 impl GrantedVariables {
-    /// The variables of `store`, limited to `grants`.
+    /// The variables of `store`, limited to `grants`; `most` is how many bytes those of a tenant may take together.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, grants: StateGrants) -> Self {
-        Self { store, grants }
+    pub fn new(store: Arc<dyn Store>, grants: StateGrants, most: u64) -> Self {
+        Self { store, grants, most }
     }
 }
 
@@ -32,11 +33,14 @@ impl Variables for GrantedVariables {
     }
 
     fn set(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
-        if self.grants.may_write(&name) { self.store.set_variable(name, value) } else { denied() }
+        if self.grants.may_write(&name) { self.store.set_variable(name, value, self.most) } else { denied() }
     }
 
     fn update(&self, name: String, expected: Option<u64>, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
-        if self.grants.may_write(&name) { self.store.update_variable(name, expected, value) } else { denied() }
+        if !self.grants.may_write(&name) {
+            return denied();
+        }
+        self.store.update_variable(name, expected, value, self.most)
     }
 
     fn names(&self) -> Vec<String> {

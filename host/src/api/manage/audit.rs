@@ -5,7 +5,7 @@ use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
 use crate::api::{Api, request};
 use crate::clock::Timestamp;
-use crate::store::registry::NumberedDeed;
+use crate::store::registry::{DeedFilter, NumberedDeed};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -55,7 +55,7 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
         };
         let before = number("before", u64::MAX)?;
         let limit = u32::try_from(number("limit", PAGE.into())?).unwrap_or(u32::MAX).clamp(1, LARGEST_PAGE);
-        let deeds = api.0.managed.registry.deeds(before, limit).await?;
+        let deeds = api.0.managed.registry.deeds(DeedFilter { before, ..DeedFilter::default() }, limit).await?;
         let views: Vec<DeedView> = deeds.into_iter().map(DeedView::from).collect();
         Ok(respond_with(StatusCode::OK, &views, "Deeds", manager.answer))
     };
