@@ -21,6 +21,7 @@ use crate::site::{self, Reading, Site, SiteError};
 use crate::store::registry::Registry;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+use crate::tenant::Ledger;
 use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, Loader, WasmEngine};
 use axum_server::{Handle, Server};
 use futures_util::{Stream, stream};
@@ -155,8 +156,17 @@ pub struct App {
 ///
 /// # Errors
 /// When the engine does not start, or the cache cannot be used.
-pub fn loader(metrics: &Metrics) -> Result<Loader, AppError> {
-    Ok(Loader::new(WasmEngine::start(metrics)?, cache()?))
+pub fn loader(metrics: &Metrics, ledger: Arc<Ledger>) -> Result<Loader, AppError> {
+    Ok(Loader::new(WasmEngine::start(metrics, ledger)?, cache()?))
+}
+
+/// The same for one command: nothing of it is told to anybody.
+///
+/// # Errors
+/// As for [`loader`].
+pub fn lone_loader() -> Result<Loader, AppError> {
+    let metrics = Arc::<Metrics>::default();
+    loader(&metrics, Ledger::new(Arc::clone(&metrics)))
 }
 
 /// The compile cache of this program: the user's folder, filled by this program as its own child.
@@ -185,8 +195,9 @@ impl App {
         };
         let metrics = Arc::<Metrics>::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ledger = Ledger::new(Arc::clone(&metrics));
         let measured = Arc::clone(&metrics);
-        let loader = tokio::task::spawn_blocking(move || loader(&measured));
+        let loader = tokio::task::spawn_blocking(move || loader(&measured, ledger));
         let loader = Arc::new(loader.await.map_err(|error| AppError::Load(error.to_string()))??);
         let opened = Arc::new(SqliteStore::open(&config.store.url, &metrics)?);
         let (store, registry): (Arc<dyn Store>, Arc<dyn Registry>) = (Arc::clone(&opened) as _, opened);

@@ -13,6 +13,7 @@ mod generator;
 mod granted;
 mod imports;
 mod instance;
+mod kept;
 mod limits;
 mod loader;
 mod outgoing;
@@ -20,6 +21,7 @@ mod pool;
 mod stdio;
 mod ticker;
 mod trap;
+mod turnstile;
 mod typed;
 
 pub use cache::{Cache, CacheError};

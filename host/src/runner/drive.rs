@@ -197,6 +197,7 @@ impl Runner {
             cancel: Arc::clone(&live.cancel),
             sink: Arc::clone(live) as _,
             variables: Arc::new(variables),
+            cpu: Arc::default(),
         });
         let reason = tokio::select! {
             biased;
