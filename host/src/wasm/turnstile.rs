@@ -201,9 +201,9 @@ impl Line {
             return;
         }
         if self.flows.len() >= self.most_flows {
-            let now = self.now;
-            // Who has used more than its share is remembered until the others have caught up.
-            self.flows.retain(|_, flow| !flow.is_idle() || flow.pauses || flow.time > now);
+            let soon = self.now + MOST_BEHIND;
+            // Who has used much more than its share is remembered until the others have caught up.
+            self.flows.retain(|_, flow| !flow.is_idle() || flow.pauses || flow.time > soon);
             self.most_flows = FLOWS.max(2 * self.flows.len());
         }
         let flow = Flow {
@@ -238,7 +238,7 @@ impl Line {
             return false;
         }
         let ahead =
-            |(other, _): &(Key, Ticket)| *other != key && self.flows.get(other).is_some_and(|flow| flow.time > time);
+            |(other, _): &(Key, Ticket)| *other != key && self.flows.get(other).is_some_and(|flow| flow.time >= time);
         self.free > self.called.len() || self.called.iter().any(ahead)
     }
 
