@@ -31,3 +31,6 @@ pub use engine::{EngineError, WasmEngine};
 pub use generator::GuestIds;
 pub use loader::{Binary, Loader};
 pub use pool::GuestPool;
+
+#[cfg(test)]
+mod sharing_tests;

@@ -1,6 +1,6 @@
 //! A route of world `route` against a typed one. Both give back what they are given, so that the rest is the host's work.
 
-use crate::executor::Guests;
+use crate::executor::{self, Guests};
 use sandpool::schema::shape::{Integer, Shape};
 use sandpool::value::Json;
 use std::hint::black_box;
