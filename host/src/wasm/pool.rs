@@ -193,7 +193,12 @@ impl Inner {
         let _ticking = self.engine.ticker.busy();
         let control = Arc::new(self.engine.control(&self.account).limited(Some(READY_TIMEOUT)));
         let made = Metered::new(Arc::clone(&control), self.instance(control));
-        let made = tokio::time::timeout(READY_TIMEOUT, made).await.map_err(|_| "it took too long".to_owned())?;
+        let made = match tokio::time::timeout(READY_TIMEOUT, made).await {
+            Ok(made) => made,
+            // It has not failed: it had no turns.
+            Err(_) if self.account.pause().is_some() => return Ok(false),
+            Err(_) => return Err("it took too long".into()),
+        };
         let instance = made.map_err(|outcome| format!("{outcome:?}"))?;
         let ready = Ready { instance, _place: place };
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(ready);
