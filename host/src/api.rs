@@ -264,7 +264,7 @@ impl Api {
             .route("/-/state", get(manage::state::names))
             .route(
                 "/-/state/{name}",
-                get(manage::state::get).put(manage::state::put).fallback(only(&["GET", "HEAD", "PUT"])),
+                get(manage::state::get).put(manage::state::put).delete(manage::state::remove).fallback(only(&MANAGED)),
             )
             .route("/-/metrics", get(health::metrics))
             .route("/-/plugins", get(manage::plugins::list))

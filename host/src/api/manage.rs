@@ -15,7 +15,6 @@ use super::role::{self, Manager};
 use super::{Api, body, request};
 use crate::clock::{Clock, Timestamp};
 use crate::plugins::Plugins;
-use crate::principal::Principal;
 use crate::store::StoreError;
 use crate::store::registry::{Deed, Plugin, Registry, Revision, Standing};
 use crate::tenant::Ledger;
@@ -25,6 +24,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -164,6 +164,9 @@ impl From<RouteFault> for Problem {
     }
 }
 
+/// Whose deeds are noted apart: those of callers who may nothing. No tenant has this name.
+const STRANGERS: &str = "-";
+
 /// What a change answers.
 pub(super) type Changed = BoxFuture<'static, Result<Response, Problem>>;
 
@@ -202,11 +205,20 @@ async fn changed(
     if let Ok(Some(principal)) = &principal {
         deed.by = Some(principal.id.clone());
     }
-    let answer = match principal.and_then(|principal| admitted(&api, principal, &parts)) {
+    let manager = principal.and_then(|principal| Manager::of(&api, principal, &parts));
+    deed.tenant = match &manager {
+        Ok(manager) => manager.role.tenant_of(named(&parts).as_deref()),
+        Err(_) => Some(STRANGERS.into()),
+    };
+    let answer = match manager.and_then(|manager| admitted(&api, manager)) {
         Ok(manager) => change(api.clone(), manager, parts, body).await,
         Err(problem) => {
             // Whoever is still sending must be able to read why it was refused.
             body::drain(body.into_data_stream()).await;
+            if api.0.changes.take(&format!("refused {:?}", deed.from), "").is_err() {
+                // A flood of them is not worth a write each.
+                return or_problem(Err(problem), &asked);
+            }
             Err(problem)
         }
     };
@@ -219,14 +231,19 @@ async fn changed(
     response
 }
 
-/// Who may change something now.
-fn admitted(api: &Api, principal: Option<Principal>, parts: &Parts) -> Result<Manager, Problem> {
-    let manager = Manager::of(api, principal, parts)?;
+/// Whether the caller may change something now.
+fn admitted(api: &Api, manager: Manager) -> Result<Manager, Problem> {
     manager.role.check_change()?;
-    if let Some(tenant) = &manager.role.tenant {
+    if let Some(tenant) = manager.role.tenant.as_ref().filter(|_| manager.role.is_bound()) {
         api.0.changes.take(&tenant.name, "The tenant's members")?;
     }
     Ok(manager)
+}
+
+/// The name of what is to be changed.
+fn named(parts: &Parts) -> Option<String> {
+    let segment = parts.uri.path().split('/').nth(3)?;
+    Some(percent_decode_str(segment).decode_utf8_lossy().into_owned())
 }
 
 /// What is asked for: of the query only what says so, since credentials may stand there.

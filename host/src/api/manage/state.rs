@@ -16,8 +16,8 @@ pub async fn names(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
         let manager = Manager::looking(&api, &parts).await?;
-        let mut names = api.0.runner.variable_names().await?;
-        names.retain(|name| manager.role.sees(name));
+        let tenant = manager.role.tenant.as_ref().map(|tenant| tenant.name.to_string());
+        let names = api.0.runner.variable_names(tenant).await?;
         Ok(respond_with(StatusCode::OK, &names, "Names", manager.answer))
     };
     or_problem(answer.await, &parts)
@@ -29,7 +29,7 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
     let answer = async {
         let manager = Manager::looking(&api, &parts).await?;
         let found = api.0.runner.variable(manager.role.full_name(&name)).await?;
-        let found = found.ok_or_else(|| Problem::new(404, format!("There is no variable `{}`.", shown(&name))))?;
+        let found = found.ok_or_else(|| unknown(&name))?;
         let mut response = respond_with(StatusCode::OK, &found.value, "Value", manager.answer);
         response.headers_mut().extend(tag(found.version).map(|tag| (header::ETAG, tag)));
         Ok(response)
@@ -45,7 +45,8 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
             let condition = condition(&parts.headers)?;
             let value = body::read(&parts.headers, body, api.now().options.body_limit).await?;
             let name = manager.role.full_name(&name);
-            let version = api.0.runner.write_variable(name, condition, value).await.map_err(problem)?;
+            let written = api.0.runner.write_variable(name, condition, value).await;
+            let version = written.map_err(|error| problem(error, "written"))?;
             let status = if version == 1 { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
             let mut response = status.into_response();
             response.headers_mut().extend(tag(version).map(|tag| (header::ETAG, tag)));
@@ -55,14 +56,36 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
     .await
 }
 
-fn problem(error: VariableError) -> Problem {
+/// `DELETE /-/state/{name}`: removes the variable; with `If-Match` only that version.
+pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
+    changing(api, request, move |api, manager, parts, _| {
+        Box::pin(async move {
+            let expected = match condition(&parts.headers)? {
+                Some(None) => return Err(Problem::new(400, "A variable that does not exist cannot be removed.")),
+                condition => condition.flatten(),
+            };
+            let removed = api.0.runner.remove_variable(manager.role.full_name(&name), expected).await;
+            match removed.map_err(|error| problem(error, "removed"))? {
+                true => Ok(StatusCode::NO_CONTENT.into_response()),
+                false => Err(unknown(&name)),
+            }
+        })
+    })
+    .await
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::new(404, format!("There is no variable `{}`.", shown(name)))
+}
+
+fn problem(error: VariableError, done: &str) -> Problem {
     match error {
         VariableError::Conflict(version) => {
             let words = match version {
                 0 => "There is no such variable.".to_owned(),
                 version => format!("The variable has the version {version} now."),
             };
-            let problem = Problem::new(412, format!("{words} Nothing was written."));
+            let problem = Problem::new(412, format!("{words} Nothing was {done}."));
             match tag(version).filter(|_| version > 0) {
                 Some(tag) => problem.with_header(header::ETAG, tag),
                 None => problem,

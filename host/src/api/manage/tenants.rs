@@ -54,6 +54,12 @@ struct UseView {
     plugins: usize,
     plugin_bytes: u64,
     routes: usize,
+    /// Its tasks, and the bytes that they take of the store.
+    tasks: u64,
+    stored: u64,
+    /// Its shared variables, and their bytes.
+    variables: u64,
+    state: u64,
 }
 
 impl From<&Quota> for QuotaView {
@@ -81,11 +87,13 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
         let surface = api.now();
         let managed = &api.0.managed;
         let (plugins, routes) = (managed.plugins.list().await?, managed.routes.list().await);
+        let usage = api.0.runner.usage().await?;
         let view = |tenant: &Arc<Tenant>| {
             let is_own = |name: &str| of_name(name) == Some(&*tenant.name);
             let own = plugins.iter().filter(|plugin| is_own(&plugin.name));
             let account = managed.ledger.account(Some(&tenant.name));
             let now = api.0.runner.used(Some(&tenant.name));
+            let kept = usage.iter().find(|of| of.name == tenant.name);
             let used = UseView {
                 running: now.running,
                 waiting: now.waiting,
@@ -95,6 +103,10 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
                 plugins: own.clone().count(),
                 plugin_bytes: own.map(|plugin| plugin.size).sum(),
                 routes: routes.iter().filter(|route| is_own(&route.name)).count(),
+                tasks: kept.map_or(0, |kept| kept.tasks),
+                stored: kept.map_or(0, |kept| kept.bytes),
+                variables: kept.map_or(0, |kept| kept.variables),
+                state: kept.map_or(0, |kept| kept.variable_bytes),
             };
             TenantView {
                 name: Arc::clone(&tenant.name),
