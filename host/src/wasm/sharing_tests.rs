@@ -195,8 +195,7 @@ async fn a_tenants_short_calls_do_not_wait_for_anothers_endless_ones() {
     let spinners: Vec<_> = (0..8).map(|_| a.start(LOOP)).collect();
     until("all spin", || spinners.iter().all(|spinner| spinner.cpu.total() > Duration::from_millis(20))).await;
     let beside = b.latency().await;
-    eprintln!("MEASURED beside {beside:?} alone {alone:?}");
-    let bound = alone.max(Duration::from_micros(200)) * 20;
+    let bound = alone.max(Duration::from_millis(1)) * 20;
     assert!(beside < bound, "beside eight spinners {beside:?}, alone {alone:?}");
     // What each was charged is what its guests used.
     let mut sum = Duration::ZERO;

@@ -78,12 +78,12 @@ fn quiet(cores: usize) -> Turnstile {
 fn spin(turnstile: &Turnstile, cores: usize, guests: &mut [Guest], slices: usize, used: Duration) -> Vec<usize> {
     let mut had = vec![0; guests.len()];
     let mut on: VecDeque<usize> = VecDeque::new();
-    for at in 0..guests.len() {
-        if on.len() < cores && guests[at].ask(turnstile) {
+    for (at, guest) in guests.iter_mut().enumerate() {
+        if on.len() < cores && guest.ask(turnstile) {
             on.push_back(at);
         } else {
-            // A thread would not have come to it; its place is taken all the same.
-            guests[at].ask(turnstile);
+            // A thread would not have come to it; it has its place all the same.
+            guest.ask(turnstile);
         }
     }
     for _ in 0..slices {
@@ -91,8 +91,8 @@ fn spin(turnstile: &Turnstile, cores: usize, guests: &mut [Guest], slices: usize
         had[ended] += 1;
         guests[ended].slice(turnstile, used);
         let mut next = guests[ended].ask(turnstile).then_some(ended);
-        for at in 0..guests.len() {
-            if next.is_none() && guests[at].was_woken() && guests[at].ask(turnstile) {
+        for (at, guest) in guests.iter_mut().enumerate() {
+            if next.is_none() && guest.was_woken() && guest.ask(turnstile) {
                 next = Some(at);
             }
         }
