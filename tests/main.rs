@@ -43,6 +43,7 @@ mod stop;
 mod support;
 mod surface;
 mod task_routes;
+mod tenants;
 mod tidy;
 mod tools;
 mod typed;

@@ -4,13 +4,14 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, Surface, body, request, tasks};
+use crate::route::Route;
 use crate::runner::{Deployed, LoadedRoute, SubmitError};
 use crate::task::Invocation;
 use crate::trace::TraceParent;
 use crate::value::Json;
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -36,19 +37,7 @@ pub async fn invoke(
     if !route.access.is_empty() && !admitted {
         return Err(Problem::new(403, "You may not call this route."));
     }
-    let rate = match &surface.limiter {
-        Some(limiter) => Some(limiter.take(&caller.bucket(parts), "You")?),
-        None => None,
-    };
-    if let Some(tenant) = &route.tenant
-        && let Some(limiter) = surface.of_tenants.get(tenant)
-    {
-        let refused = |problem| {
-            options.metrics.tenant(tenant).refused.inc();
-            problem
-        };
-        limiter.take("", &format!("The tenant {tenant}")).map_err(refused)?;
-    }
+    let rate = rated(surface, route, &caller, parts)?;
     let key = request::idempotency_key(&parts.headers)?;
     if api.0.runner.is_draining() {
         return Err(SubmitError::Draining.into());
@@ -95,6 +84,21 @@ pub async fn invoke(
         None => drop(fields.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER))),
     }
     Ok(response)
+}
+
+/// Counts a submit by its caller and by the route's tenant; answers the header fields that tell what the caller has left.
+fn rated(
+    surface: &Surface,
+    route: &Route,
+    caller: &Caller,
+    parts: &Parts,
+) -> Result<Option<[(HeaderName, HeaderValue); 2]>, Problem> {
+    let rate = surface.limiter.as_ref().map(|limiter| limiter.take(&caller.bucket(parts), "You")).transpose()?;
+    if let Some((tenant, limiter)) = route.tenant.as_ref().and_then(|tenant| surface.of_tenants.get_key_value(tenant)) {
+        let refused = |_: &Problem| _ = surface.options.metrics.tenant(tenant).refused.inc();
+        limiter.take("", &format!("The tenant {tenant}")).inspect_err(refused)?;
+    }
+    Ok(rate)
 }
 
 /// A number out of all that there are, as good as any other.

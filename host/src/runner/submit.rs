@@ -7,6 +7,7 @@ use super::live::{Before, Live};
 use super::{Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
 use crate::metrics::Refused;
+use crate::route::Route;
 use crate::store::{StoreError, Submission, Submitted};
 use crate::task::access::Permission;
 use crate::task::log::LogBuffer;
@@ -113,17 +114,7 @@ impl Runner {
                 return self.repeated(known).await;
             }
         }
-        if route.tenant.is_some() {
-            let account = self.0.options.ledger.account(route.tenant.as_deref());
-            if account.is_over_stored() {
-                return Err(SubmitError::StoreFull(account.quota().stored));
-            }
-        }
-        let admission = lane.admit(kib(&invocation)).map_err(|full| match full {
-            Full::Lane => SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue },
-            Full::Tenant { running, waiting } => SubmitError::TenantFull { running, waiting },
-            Full::Bodies => SubmitError::BodiesFull,
-        })?;
+        let admission = self.let_in(lane, route, kib(&invocation))?;
         let id = match &loaded.ids {
             Ids::Scheme(scheme) => scheme.generate(),
             Ids::Guest(guest) => guest.generate().await.map_err(SubmitError::IdGenerator)?,
@@ -169,6 +160,21 @@ impl Runner {
             runner.drive(live, loaded, admission, place).await;
         });
         answered.await.unwrap_or(Err(SubmitError::Draining))
+    }
+
+    /// A place for a task that keeps so many KiB in memory.
+    fn let_in(&self, lane: &Arc<Lane>, route: &Route, kib: u64) -> Result<Admission, SubmitError> {
+        if route.tenant.is_some() {
+            let account = self.0.options.ledger.account(route.tenant.as_deref());
+            if account.is_over_stored() {
+                return Err(SubmitError::StoreFull(account.quota().stored));
+            }
+        }
+        lane.admit(kib).map_err(|full| match full {
+            Full::Lane => SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue },
+            Full::Tenant { running, waiting } => SubmitError::TenantFull { running, waiting },
+            Full::Bodies => SubmitError::BodiesFull,
+        })
     }
 
     /// A task that this process drives from now on.

@@ -139,7 +139,6 @@ async fn who_has_used_up_its_cpu_time_waits_and_goes_on() {
     let (a, b) = (world.of_tenant("a", "a:x", vec![10; 9]), world.of_tenant("b", "b:x", vec![10; 9]));
     let account = world.runner.0.options.ledger.account(Some("a"));
     account.charge(Duration::from_secs(30) + Duration::from_millis(100));
-    let pacing = tokio::spawn(world.runner.clone().pace());
     let waiting = world.submit(&a).await;
     let other = world.submit(&b).await;
     world.ended(&other).await;
@@ -148,8 +147,10 @@ async fn who_has_used_up_its_cpu_time_waits_and_goes_on() {
     while account.pause().is_some() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    world.ended(&waiting).await;
-    pacing.abort();
+    tokio::select! {
+        () = world.runner.clone().pace() => panic!("it paces for ever"),
+        ended = world.ended(&waiting) => assert_eq!(ended.attempt, 1),
+    }
 }
 
 #[tokio::test(start_paused = true)]
