@@ -55,11 +55,20 @@ pub trait Routes: Send + Sync + 'static {
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RouteFault>>;
     /// Pauses, drains or resumes a route.
     fn set_standing<'a>(&'a self, name: &'a str, standing: Standing) -> BoxFuture<'a, Result<RouteView, RouteFault>>;
+    /// Puts a former definition in force again, as a new one; without a number the one before the present.
+    fn roll_back<'a>(
+        &'a self,
+        name: &'a str,
+        revision: Option<&'a str>,
+        by: Option<String>,
+    ) -> BoxFuture<'a, Result<RouteView, RouteFault>>;
     /// The definitions that a route has had, newest first.
     fn revisions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Revision>, RouteFault>>;
     /// The names of the routes that run this version of a plugin.
     fn users<'a>(&'a self, plugin: &'a Plugin) -> BoxFuture<'a, Vec<Arc<str>>>;
-    /// There is a new latest version of this plugin, or one less.
+    /// Removes a version of a plugin that no route runs, or all of them; answers how many there were.
+    fn remove_plugin<'a>(&'a self, name: &'a str, version: Option<&'a str>) -> BoxFuture<'a, Result<u32, RouteFault>>;
+    /// There is a new latest version of this plugin.
     fn plugin_changed<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
 }
 
@@ -90,6 +99,9 @@ pub enum RouteFault {
     /// There are as many as there may be.
     #[error("{0}")]
     Full(String),
+    /// There is no such former definition.
+    #[error("there is no such former definition of this route")]
+    NoRevision,
     /// There is no such route.
     #[error("there is no such route")]
     Unknown,
@@ -158,6 +170,7 @@ impl From<RouteFault> for Problem {
             RouteFault::Full(words) => {
                 Self::new(429, format!("The quota is used up: {words}. Nothing was changed.")).retry_after(60)
             }
+            RouteFault::NoRevision => Self::new(404, "There is no such former definition of this route."),
             RouteFault::Unknown => Self::new(404, "There is no route of this name."),
             RouteFault::Store(error) => error.into(),
         }

@@ -11,6 +11,7 @@ use crate::tenant::{named, of_name};
 use crate::value::Json;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use tokio::sync::MutexGuard;
 
 /// The most routes that may come at runtime: all are looked through at each change.
 const MOST_ROUTES: usize = 10_000;
@@ -21,7 +22,7 @@ impl Routes for Site {
     }
 
     fn put(&self, route: Written) -> BoxFuture<'_, Result<(RouteView, bool), RouteFault>> {
-        Box::pin(async move { self.put_route(route).await })
+        Box::pin(async move { self.put_route(self.state().await, route).await })
     }
 
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RouteFault>> {
@@ -55,6 +56,28 @@ impl Routes for Site {
         })
     }
 
+    fn roll_back<'a>(
+        &'a self,
+        name: &'a str,
+        revision: Option<&'a str>,
+        by: Option<String>,
+    ) -> BoxFuture<'a, Result<RouteView, RouteFault>> {
+        Box::pin(async move {
+            let state = self.state().await;
+            state.of_runtime(name)?;
+            let revisions = self.0.options.registry.revisions(name).await?;
+            let found = match revision {
+                None => revisions.get(1),
+                Some(number) => revisions.iter().find(|kept| kept.revision.to_string() == *number),
+            };
+            let text = found.ok_or(RouteFault::NoRevision)?.definition.to_string();
+            let damaged = |fault| RouteFault::Conflict(format!("the former definition cannot be read: {fault}"));
+            let definition = Json::parse(text.clone()).map_err(damaged)?;
+            let written = Written { name: name.to_owned(), text, is_yaml: false, definition, by };
+            Ok(self.put_route(state, written).await?.0)
+        })
+    }
+
     fn revisions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Revision>, RouteFault>> {
         Box::pin(async move {
             self.state().await.of_runtime(name)?;
@@ -66,14 +89,41 @@ impl Routes for Site {
         Box::pin(async move { self.state().await.users(plugin) })
     }
 
+    fn remove_plugin<'a>(&'a self, name: &'a str, version: Option<&'a str>) -> BoxFuture<'a, Result<u32, RouteFault>> {
+        Box::pin(async move {
+            // Held to the end: no route takes it up meanwhile.
+            let state = self.state().await;
+            let plugins = &self.0.options.plugins;
+            let all = plugins.list().await?;
+            let is_meant =
+                |plugin: &&Plugin| *plugin.name == *name && version.is_none_or(|version| *plugin.version == *version);
+            for plugin in all.iter().filter(is_meant) {
+                if let Some(user) = state.users(plugin).first() {
+                    let version = &plugin.version;
+                    let words = format!("the route {user} runs version {version} of {name}; change or remove it first");
+                    return Err(RouteFault::Conflict(words));
+                }
+            }
+            let removed = plugins.remove(name, version).await?;
+            drop(state);
+            if removed > 0 {
+                self.follow_latest(name).await;
+            }
+            Ok(removed)
+        })
+    }
+
     fn plugin_changed<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move { self.follow_latest(name).await })
     }
 }
 
 impl Site {
-    async fn put_route(&self, written: Written) -> Result<(RouteView, bool), RouteFault> {
-        let mut state = self.state().await;
+    async fn put_route(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        written: Written,
+    ) -> Result<(RouteView, bool), RouteFault> {
         let Inner { options, .. } = &*self.0;
         let Written { name, text, is_yaml, definition, by } = written;
         let format = if is_yaml { Format::Yaml } else { Format::Json };

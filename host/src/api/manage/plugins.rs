@@ -151,28 +151,9 @@ pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: R
         Box::pin(async move {
             let name = manager.role.full_name(&name);
             let version = request::parameter(&parts.uri, "version");
-            let managed = &api.0.managed;
-            let all = managed.plugins.list().await?;
-            let is_meant = |plugin: &&Plugin| {
-                *plugin.name == *name && version.as_deref().is_none_or(|version| *plugin.version == *version)
-            };
-            for plugin in all.iter().filter(is_meant) {
-                let users = managed.routes.users(plugin).await;
-                if let Some(user) = users.first() {
-                    let words = format!(
-                        "The route {user} runs version {} of {name}. Nothing was removed: \
-                     change or remove that route first.",
-                        plugin.version
-                    );
-                    return Err(Problem::new(409, words));
-                }
-            }
-            match managed.plugins.remove(&name, version.as_deref()).await? {
+            match api.0.managed.routes.remove_plugin(&name, version.as_deref()).await? {
                 0 => Err(unknown()),
-                _ => {
-                    managed.routes.plugin_changed(&name).await;
-                    Ok(StatusCode::NO_CONTENT.into_response())
-                }
+                _ => Ok(StatusCode::NO_CONTENT.into_response()),
             }
         })
     })

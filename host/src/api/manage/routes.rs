@@ -119,18 +119,8 @@ pub async fn act(State(api): State<Api>, Path((name, action)): Path<(String, Str
                 "resume" => routes.set_standing(&name, Standing::Active).await?,
                 "drain" => routes.set_standing(&name, Standing::Draining).await?,
                 "rollback" => {
-                    let wanted = request::parameter(&parts.uri, "revision");
-                    let revisions = routes.revisions(&name).await?;
-                    let found = match &wanted {
-                        None => revisions.get(1),
-                        Some(number) => revisions.iter().find(|kept| kept.revision.to_string() == *number),
-                    };
-                    let found =
-                        found.ok_or_else(|| Problem::new(404, "There is no such former definition of this route."))?;
-                    let text = found.definition.to_string();
-                    let definition = Json::parse(text.clone()).map_err(|fault| Problem::new(500, fault.to_string()))?;
-                    let written = Written { name, text, is_yaml: false, definition, by: manager.name() };
-                    routes.put(written).await?.0
+                    let revision = request::parameter(&parts.uri, "revision");
+                    routes.roll_back(&name, revision.as_deref(), manager.name()).await?
                 }
                 other => {
                     let words = format!("There is no `{other}` here, only pause, resume, drain and rollback.");
