@@ -101,7 +101,7 @@ async fn apply(store: &dyn Store, tasks: &mut Vec<Task>, step: &Step, moment: i6
     match step.clone() {
         Step::Insert { tenant, followed, called_back, input } => {
             let mut task = task_of(TENANTS[tenant], input);
-            let sse = followed.then(|| Sse { url: None, group: None, send_result: false });
+            let sse = followed.then_some(Sse { url: None, group: None, send_result: false });
             let callback = called_back.then(|| Box::new(outbox::callback("a:80")));
             task.invocation = Arc::new(Invocation { sse, callback, ..(*task.invocation).clone() });
             store.insert(&task).await.expect("inserts");
