@@ -18,6 +18,8 @@ mod search;
 mod submissions;
 mod tasks;
 #[cfg(test)]
+mod tenant_tests;
+#[cfg(test)]
 mod tests;
 mod variables;
 mod writer;

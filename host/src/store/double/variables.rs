@@ -7,6 +7,7 @@ use crate::store::usage::{check_count, check_room, check_variable};
 use crate::tenant;
 use crate::value::Json;
 use std::collections::HashMap;
+use std::collections::btree_map::Entry;
 
 impl Contents {
     pub(super) fn set(&mut self, name: String, value: Json, most: u64) -> Result<u64, VariableError> {
@@ -48,12 +49,13 @@ impl Contents {
         let (mut after, mut counts) = (self.variables.clone(), HashMap::new());
         for (name, value) in variables {
             check_variable(&name, &value).map_err(refused)?;
-            if !after.contains_key(&name) {
-                let tenant = tenant::of_name(&name).map(str::to_owned);
-                let count = counts.entry(tenant).or_insert_with(|| self.used(&name).count);
+            if let Entry::Vacant(new) = after.entry(name) {
+                let name = new.key();
+                let tenant = tenant::of_name(name).map(str::to_owned);
+                let count = counts.entry(tenant).or_insert_with(|| self.used(name).count);
                 *count += 1;
-                check_count(tenant::of_name(&name), *count).map_err(refused)?;
-                after.insert(name, Versioned { value, version: self.removed + 1 });
+                check_count(tenant::of_name(name), *count).map_err(refused)?;
+                new.insert(Versioned { value, version: self.removed + 1 });
             }
         }
         self.variables = after;

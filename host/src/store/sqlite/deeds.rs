@@ -25,8 +25,9 @@ pub(super) fn note(on: &Connection, deed: &Deed) -> Result<()> {
     Ok(())
 }
 
-const OLDEST: &str = "SELECT number FROM deeds INDEXED BY deeds_space WHERE space = ?1 ORDER BY number LIMIT ?2";
-const OLD: &str = "SELECT number FROM deeds INDEXED BY deeds_at WHERE at < ?1 ORDER BY at LIMIT ?2";
+pub(super) const OLDEST: &str =
+    "SELECT number FROM deeds INDEXED BY deeds_space WHERE space = ?1 ORDER BY number LIMIT ?2";
+pub(super) const OLD: &str = "SELECT number FROM deeds INDEXED BY deeds_at WHERE at < ?1 ORDER BY at LIMIT ?2";
 
 /// See [`super::super::registry::Registry::deeds`].
 pub(super) fn find(on: &Connection, filter: &DeedFilter, limit: u32) -> Result<Vec<NumberedDeed>> {
@@ -41,7 +42,7 @@ pub(super) fn find(on: &Connection, filter: &DeedFilter, limit: u32) -> Result<V
 }
 
 /// The statement that finds deeds, by name space or not. Numbers grow in an index on name spaces too.
-fn wanted(in_space: bool) -> String {
+pub(super) fn wanted(in_space: bool) -> String {
     let whose = if in_space {
         "deeds INDEXED BY deeds_space WHERE space = :space"
     } else {

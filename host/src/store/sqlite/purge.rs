@@ -70,7 +70,7 @@ pub(super) type Oldest = (i64, i64);
 pub(super) const OLDEST: Oldest = (i64::MIN, i64::MIN);
 
 /// Those of a tenant that ended, oldest first.
-const ENDED: &str = "
+pub(super) const ENDED: &str = "
     SELECT seq, completed, bytes,
            EXISTS (SELECT 1 FROM deliveries WHERE deliveries.seq = charges.seq AND next IS NOT NULL)
     FROM charges INDEXED BY charges_ended

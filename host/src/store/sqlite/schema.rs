@@ -18,7 +18,7 @@ pub(super) const APPLICATION: i32 = 0x5350_4F4C;
 /// * `readers` holds, for everybody who may read a task or owns it, the task's number. The names are folded by
 ///   `query::fold`, and so are those that are looked up. It narrows a search down; `Permission` decides.
 /// * A submission goes with its task.
-const STEPS: [&str; 5] = [FIRST, FOLLOWED, OUTBOX, REGISTRY, TENANTS];
+pub(super) const STEPS: [&str; 5] = [FIRST, FOLLOWED, OUTBOX, REGISTRY, TENANTS];
 
 const FIRST: &str = "
     CREATE TABLE tasks (
