@@ -92,7 +92,17 @@ async fn administrators_read_and_write_variables_with_versions() {
     let long = server.put(422, &format!("/-/state/{}", "x".repeat(129)), json!(1)).await;
     assert!(long.text("detail").contains("128"), "{long:?}");
     server.send(400, put("*", json!(1))).await;
-    assert_eq!(server.delete(405, "/-/state/counter").await.header("allow"), "GET, HEAD, PUT");
+    let post = server.send(405, server.request("POST", "/-/state/counter")).await;
+    assert_eq!(post.header("allow"), "GET, HEAD, PUT, DELETE");
+    let old = server.request("DELETE", "/-/state/counter").header("If-Match", "\"1\"");
+    assert!(server.send(412, old).await.text("detail").contains("Nothing was removed"));
+    let tag = server.get(200, "/-/state/counter").await.header("etag").to_owned();
+    server.send(204, server.request("DELETE", "/-/state/counter").header("If-Match", &tag)).await;
+    server.get(404, "/-/state/counter").await;
+    server.delete(404, "/-/state/counter").await;
+    // It is new again, and whoever knows the former one does not write over this one.
+    server.put(201, "/-/state/counter", json!(7)).await;
+    server.send(412, server.request("PUT", "/-/state/counter").header("If-Match", &tag).json(&json!(8))).await;
     let stranger = server.request("GET", "/-/state/counter").header("X-Forwarded-For", "192.0.2.1");
     assert!(server.send(403, stranger).await.text("detail").contains("admin"));
 }

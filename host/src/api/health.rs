@@ -3,7 +3,7 @@
 
 use super::Api;
 use super::problem::or_problem;
-use super::role::Manager;
+use super::role::Role;
 use crate::metrics::MEDIA_TYPE;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -26,7 +26,7 @@ pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
 /// `GET /-/metrics`: what the server counts and measures of itself, for those who may manage it.
 pub async fn metrics(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let admitted = Manager::looking_at_host(&api, &parts).await;
+    let admitted = Role::looking(&api, &parts).await.and_then(|role| role.check_host());
     let text = || ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.now().options.metrics.text()).into_response();
-    or_problem(admitted.map(|_| text()), &parts)
+    or_problem(admitted.map(|()| text()), &parts)
 }

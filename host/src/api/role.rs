@@ -49,19 +49,6 @@ impl Manager {
         Self::of(api, authenticate(api, parts).await?, parts)
     }
 
-    /// Lets somebody look at what is no tenant's.
-    ///
-    /// # Errors
-    /// 401, 403, 406.
-    pub async fn looking_at_host(api: &Api, parts: &Parts) -> Result<Self, Problem> {
-        let manager = Self::looking(api, parts).await?;
-        if manager.role.is_bound() {
-            Err(Problem::new(403, "Only the host's own administrators see this."))
-        } else {
-            Ok(manager)
-        }
-    }
-
     /// Lets in who has been authenticated.
     ///
     /// # Errors
@@ -89,6 +76,26 @@ pub async fn authenticate(api: &Api, parts: &Parts) -> Result<Option<Principal>,
 }
 
 impl Role {
+    /// Lets somebody look, however they want to be answered.
+    ///
+    /// # Errors
+    /// 401, 403.
+    pub async fn looking(api: &Api, parts: &Parts) -> Result<Self, Problem> {
+        let principal = authenticate(api, parts).await?;
+        Self::of(&api.now(), principal.as_ref(), parts)
+    }
+
+    /// Whether the caller may see what is no tenant's.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_host(&self) -> Result<(), Problem> {
+        match self.is_bound {
+            false => Ok(()),
+            true => Err(Problem::new(403, "Only the host's own administrators see this.")),
+        }
+    }
+
     /// The role of a caller; `?tenant=` narrows it down.
     fn of(surface: &Surface, principal: Option<&Principal>, parts: &Parts) -> Result<Self, Problem> {
         let tenants = &surface.options.tenants;

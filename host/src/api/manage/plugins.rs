@@ -3,7 +3,7 @@
 use super::changing;
 use crate::api::edge::Peer;
 use crate::api::problem::{Problem, or_problem};
-use crate::api::role::Manager;
+use crate::api::role::{Manager, Role};
 use crate::api::tasks::respond_with;
 use crate::api::{Api, body, request};
 use crate::clock::Timestamp;
@@ -92,7 +92,7 @@ async fn found(api: &Api, parts: &Parts, name: Option<&str>) -> Result<Response,
 }
 
 async fn component(api: &Api, parts: &Parts, name: &str) -> Result<Response, Problem> {
-    let name = Manager::looking(api, parts).await?.role.full_name(name);
+    let name = Role::looking(api, parts).await?.full_name(name);
     let version = request::parameter(&parts.uri, "version");
     let all = api.0.managed.plugins.list().await?;
     let is_meant = |plugin: &&Plugin| {

@@ -68,7 +68,8 @@ pub async fn pools(State(api): State<Api>, request: Request) -> Response {
 pub async fn nodes(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = Manager::looking_at_host(&api, &parts).await?;
+        let manager = Manager::looking(&api, &parts).await?;
+        manager.role.check_host()?;
         let runner = &api.0.runner;
         let node = NodeView {
             name: runner.node().to_owned(),

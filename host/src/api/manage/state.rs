@@ -45,9 +45,13 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
             let condition = condition(&parts.headers)?;
             let value = body::read(&parts.headers, body, api.now().options.body_limit).await?;
             let name = manager.role.full_name(&name);
+            let is_new = match condition {
+                Some(expected) => expected.is_none(),
+                None => api.0.runner.variable(name.clone()).await?.is_none(),
+            };
             let written = api.0.runner.write_variable(name, condition, value).await;
             let version = written.map_err(|error| problem(error, "written"))?;
-            let status = if version == 1 { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
             let mut response = status.into_response();
             response.headers_mut().extend(tag(version).map(|tag| (header::ETAG, tag)));
             Ok(response)
