@@ -37,6 +37,7 @@ mod retention;
 mod retries;
 mod secure;
 mod shutdown;
+mod soak;
 mod state;
 mod statuses;
 mod stop;
