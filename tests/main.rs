@@ -20,6 +20,7 @@ mod grants;
 mod guests;
 mod idempotency;
 mod ids;
+mod isolation;
 mod kills;
 mod lifecycle;
 mod limits;
