@@ -101,7 +101,6 @@ async fn by_request(world: &World, id: &str) -> String {
             ("GET", "/-/plugins/counter".into()),
             ("GET", "/-/plugins/bolt:counter".into()),
             ("GET", "/-/plugins/bolt%3Acounter".into()),
-            ("GET", "/-/plugins/..%2Fbolt:counter".into()),
             ("DELETE", "/-/plugins/bolt:counter".into()),
             ("GET", "/-/routes/bolt:counter".into()),
             ("GET", "/-/routes/bolt:counter/revisions".into()),
@@ -114,8 +113,8 @@ async fn by_request(world: &World, id: &str) -> String {
             ("PUT", "/bolt/counter".into()),
             ("GET", "/-/tenants".into()),
         ] {
-            let answer = world.ask(ACME, method, &path, Value::Null).await;
-            assert!([401, 403, 404].contains(&answer.status), "{method} {path}: {answer:?}");
+            let status = world.status(ACME, method, &path).await;
+            assert!([401, 403, 404].contains(&status), "{method} {path}: {status}");
             asked += 1;
         }
         for path in ["/-/plugins", "/-/routes", "/-/pools", "/-/audit", "/-/state"] {

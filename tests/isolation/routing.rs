@@ -22,7 +22,7 @@ fn route(path: &str) -> Value {
 /// Until they are refused, and then more of them; all are taken away again.
 async fn many(world: &World) -> String {
     let (mut taken, mut refused) = (0, 0);
-    while refused < 100 {
+    while refused < 100 && taken < 1000 {
         let number = taken + refused;
         let answer = world.ask(ACME, "PUT", &format!("/-/routes/r{number}"), route(&format!("/acme/{number}"))).await;
         match answer.status {

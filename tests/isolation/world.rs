@@ -5,8 +5,9 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Probes during each attack; half as many before it and after it are the measure.
 const PROBES: usize = 40;
@@ -47,6 +48,13 @@ fn configuration(quota: &str) -> String {
             hash("key", key)
         )
     };
+    if std::env::var("FALLBACK").is_ok() {
+        let users = [user("acme", ACME, ""), user("bolt", BOLT, ""), user("root", ROOT, "admin")].concat();
+        return format!(
+            "auth:\n  users:\n{users}  schemes: {{key: {{type: api_key, in: header, name: X-API-KEY}}}}\n  default: key\n\
+             admin: {{auth: key, access: {{roles: [admin], groups: [acme, bolt]}}}}\nroutes: []\n"
+        );
+    }
     let users = [user("acme", ACME, ""), user("bolt", BOLT, ""), user("root", ROOT, "admin")].concat();
     format!(
         "auth:\n  users:\n{users}  schemes: {{key: {{type: api_key, in: header, name: X-API-KEY}}}}\n  default: key\n\
@@ -79,6 +87,29 @@ impl World {
 
     pub async fn ask(&self, key: &str, method: &str, path: &str, body: Value) -> Answer {
         ask(self.request(key, method, path).json(&body)).await.expect("an answer")
+    }
+
+    /// The status alone: an answer may be without end.
+    pub async fn status(&self, key: &str, method: &str, path: &str) -> u16 {
+        let sent = self.request(key, method, path).json(&Value::Null).send().await;
+        sent.expect("an answer").status().as_u16()
+    }
+
+    /// The status of a request whose path is sent as it stands here: clients tidy theirs.
+    pub async fn status_raw(&self, key: &str, method: &str, path: &str, body: &str) -> u16 {
+        let authority = self.server.base.strip_prefix("http://").expect("plain HTTP");
+        let mut stream = TcpStream::connect(authority).await.expect("connects");
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\nx-api-key: {key}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("{method} {path}: {answer}"))
     }
 
     pub async fn get(&self, key: &str, path: &str) -> Answer {
@@ -156,12 +187,12 @@ impl World {
     /// what it got.
     pub async fn under(&self, attack: &str, attacking: impl Future<Output = String>) {
         let disk = size(self.folder());
-        let (mut alone, mut failures) = (self.probes(PROBES / 2, || true).await, Vec::new());
+        let (mut alone, mut failures) = (self.probes(PROBES / 2).await, Vec::new());
         self.is_enough.set(false);
         let (attacked, is_over, resident) = (RefCell::new(Probes::default()), Cell::new(false), Cell::new(0.0_f64));
         let probing = async {
             loop {
-                let probes = self.probes(1, || true).await;
+                let probes = self.probes(1).await;
                 let mut all = attacked.borrow_mut();
                 all.seconds.extend(probes.seconds);
                 all.failures.extend(probes.failures);
@@ -180,7 +211,7 @@ impl World {
         let (got, ()) = tokio::join!(attacking, probing);
         let stopped = self.ask(ACME, "POST", "/-/tasks/stop", json!({})).await;
         assert_eq!(stopped.status, 200, "{stopped:?}");
-        let after = self.probes(PROBES / 2, || true).await;
+        let after = self.probes(PROBES / 2).await;
         alone.seconds.extend(after.seconds);
         let attacked = attacked.into_inner();
         failures.extend(attacked.failures.into_iter().chain(alone.failures).chain(after.failures));
@@ -198,12 +229,9 @@ impl World {
         self.rows.borrow_mut().push(row);
     }
 
-    async fn probes(&self, count: usize, goes_on: impl Fn() -> bool) -> Probes {
+    async fn probes(&self, count: usize) -> Probes {
         let mut probes = Probes::default();
         for _ in 0..count {
-            if !goes_on() {
-                break;
-            }
             let asked = Instant::now();
             let request =
                 self.request(BOLT, "PUT", "/bolt/probe").header("prefer", "wait=10").json(&json!({"name": "b"}));

@@ -63,11 +63,14 @@ pub fn name(node: &Node) -> Result<String, String> {
     if name.len() <= MAX_NAME { Ok(name) } else { mismatch(&format!("a name of 1 to {MAX_NAME} bytes"), node) }
 }
 
-/// The name of a route: it stands in URLs, slots and logs.
+/// The name of a route: it stands in URLs, slots and logs. Clients take `.` and `..` in an URL for steps.
 pub fn route_name(node: &Node) -> Result<String, String> {
     let found = name(node)?;
     let is_plain = !found.contains('/') && !found.contains(|c: char| c.is_control() || c.is_whitespace());
-    if is_plain { Ok(found) } else { mismatch("a name without slashes and blanks", node) }
+    match is_plain && ![".", ".."].contains(&found.as_str()) {
+        true => Ok(found),
+        false => mismatch("a name without slashes and blanks, and neither `.` nor `..`", node),
+    }
 }
 
 /// A public Ed25519 key (RFC 8032), 32 bytes in base64.
