@@ -21,6 +21,7 @@ use crate::site::{self, Reading, Site, SiteError};
 use crate::store::registry::Registry;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+use crate::tenant::Ledger;
 use crate::wasm::{COMPILE_COMMAND, Cache, CacheError, Compiler, EngineError, Loader, WasmEngine};
 use axum_server::{Handle, Server};
 use futures_util::{Stream, stream};
@@ -184,6 +185,8 @@ impl App {
             None => None,
         };
         let metrics = Arc::<Metrics>::default();
+        let ledger = Ledger::new(Arc::clone(&metrics));
+        ledger.apply(&config.tenants);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let measured = Arc::clone(&metrics);
         let loader = tokio::task::spawn_blocking(move || loader(&measured));
@@ -197,6 +200,8 @@ impl App {
             node: config.node.clone(),
             retention: config.store.retention,
             retention_failed: config.store.retention_failed,
+            slots: config.slots,
+            ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
         });
         let hub = Hub::new(events::Options { store: Arc::clone(&store), metrics: Arc::clone(&metrics) });
@@ -217,6 +222,7 @@ impl App {
             runner: runner.clone(),
             callbacks: callbacks.clone(),
             clock: Arc::clone(&clock),
+            ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
         };
         let site = Site::open(options, config).await?;
@@ -268,6 +274,7 @@ impl App {
         let server = axum_server::from_tcp(self.listener).map_err(AppError::Serve)?.handle(handle.clone());
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
+        let pacing = tokio::spawn(self.runner.clone().pace());
         let (mut pumping, mut telling) =
             (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let callbacks_over = CancellationToken::new();
@@ -313,7 +320,7 @@ impl App {
             Some(served) => served,
             None => serving.await,
         };
-        drop(sweeping.await);
+        drop((sweeping.await, pacing.await));
         // The last ends are told too, if that takes no time.
         callbacks_over.cancel();
         drop(delivering.await);

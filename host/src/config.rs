@@ -21,9 +21,13 @@ mod callback_tests;
 #[cfg(test)]
 mod grants_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod logs_tests;
 #[cfg(test)]
 mod surface_tests;
+#[cfg(test)]
+mod tenant_tests;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +45,7 @@ use crate::callback::{Schedule, SigningKey};
 use crate::guard::Guard;
 use crate::route::Route;
 use crate::route::task_route::TaskRoute;
+use crate::tenant::Tenant;
 use crate::value::Json;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
@@ -63,6 +68,8 @@ pub struct Config {
     pub store: Store,
     /// The name of this host, as it stands in slots.
     pub node: String,
+    /// How many tasks run at once on this host.
+    pub slots: u32,
     /// Initial values of the shared variables.
     pub state: Vec<(String, Json)>,
     /// The routes.
@@ -79,6 +86,10 @@ pub struct Config {
     pub callbacks: Callbacks,
     /// What may be uploaded.
     pub plugins: Plugins,
+    /// The tenants.
+    pub tenants: Vec<Arc<Tenant>>,
+    /// How long the entries of the audit log are kept.
+    pub audit_retention: Duration,
     /// What routes that come later are checked beside.
     origin: Origins,
 }

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::route::{PluginChoice, plugin_name};
 use crate::store::StoreError;
 use crate::store::registry::{Added, CHUNK, Plugin, Registry};
+use crate::tenant::full_plugin_name;
 use crate::wasm::{Binary, Inspection, LoadError, Loader, Program, World};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -154,8 +155,10 @@ impl Plugins {
         upload: Upload,
         body: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<Uploaded, UploadError> {
-        for part in [Some(&upload.name), upload.version.as_ref()].into_iter().flatten() {
-            plugin_name(part).map_err(|expected| UploadError::Name(format!("`{part}`: {expected}")))?;
+        let fault = |part: &str, expected| UploadError::Name(format!("`{part}`: {expected}"));
+        full_plugin_name(&upload.name).map_err(|expected| fault(&upload.name, expected))?;
+        if let Some(version) = &upload.version {
+            plugin_name(version).map_err(|expected| fault(version, expected))?;
         }
         if upload.version.as_deref() == Some("latest") {
             return Err(UploadError::Name("`latest` always names the newest version; name this one otherwise".into()));

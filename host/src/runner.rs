@@ -3,6 +3,7 @@
 
 mod backlog;
 mod drive;
+mod floor;
 mod forward;
 mod lane;
 mod live;
@@ -15,6 +16,7 @@ mod sweep;
 mod tests;
 mod variables;
 
+pub use floor::Use;
 pub use loaded::{Deployed, Guests, Ids, LoadedRoute};
 pub use recover::Recovered;
 pub use submit::SubmitError;
@@ -29,6 +31,7 @@ use crate::store::{Page, Search, Store, StoreError};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
+use crate::tenant::Ledger;
 use crate::value::Json;
 use lane::Lanes;
 use live::Board;
@@ -37,7 +40,6 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +58,10 @@ pub struct Options {
     pub retention: Duration,
     /// How long Failed and Aborted ones are kept.
     pub retention_failed: Duration,
+    /// How many tasks run at once.
+    pub slots: u32,
+    /// What tenants may use, and have used.
+    pub ledger: Arc<Ledger>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -80,9 +86,6 @@ pub enum StopError {
     Store(#[from] StoreError),
 }
 
-/// The most KiB of request bodies that tasks which have not ended keep in memory, over all routes.
-const BODIES_KIB: u32 = 256 << 10;
-
 /// A handle on the running tasks; clones share them.
 #[derive(Clone)]
 pub struct Runner(Arc<Inner>);
@@ -91,8 +94,6 @@ struct Inner {
     options: Options,
     board: Board,
     lanes: Lanes,
-    /// One permit a KiB of the open tasks' bodies.
-    bodies: Arc<Semaphore>,
     drivers: TaskTracker,
     draining: CancellationToken,
     /// No task runs any more.
@@ -106,12 +107,11 @@ impl Runner {
     /// A runner without tasks. [`Runner::recover`] brings in those that the store holds.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let lanes = Lanes::new(Arc::clone(&options.metrics));
+        let lanes = Lanes::new(options.slots, Arc::clone(&options.ledger), Arc::clone(&options.metrics));
         Self(Arc::new(Inner {
             options,
             board: Board::default(),
             lanes,
-            bodies: Arc::new(Semaphore::new(BODIES_KIB as usize)),
             drivers: TaskTracker::new(),
             draining: CancellationToken::new(),
             drained: CancellationToken::new(),
@@ -122,12 +122,31 @@ impl Runner {
 
     /// Opens the lane of a route, so that it is measured before its first task. One that is held starts no tasks.
     pub fn open(&self, route: &Route, is_held: bool) {
-        self.0.lanes.of(&route.name, route.pool).hold(is_held);
+        self.0.lanes.of(route).hold(is_held);
     }
 
     /// Forgets the lane of a route that is gone. What waits in it still runs.
     pub fn close(&self, name: &str) {
         self.0.lanes.forget(name);
+    }
+
+    /// Lets tenants go on that have paused until they have CPU time again, until the host has drained.
+    pub async fn pace(self) {
+        tokio::select! {
+            () = self.0.drained.cancelled() => {}
+            () = self.0.lanes.floor.pace() => {}
+        }
+    }
+
+    /// What tenants may use has changed.
+    pub fn refresh(&self) {
+        self.0.lanes.floor.refresh();
+    }
+
+    /// What a tenant, or (`None`) the host itself, uses now.
+    #[must_use]
+    pub fn used(&self, tenant: Option<&str>) -> Use {
+        self.0.lanes.floor.used(tenant)
     }
 
     /// The task as it stands now.

@@ -19,6 +19,7 @@ use crate::route::table::TableFault;
 use crate::runner::{Deployed, LoadedRoute, Runner};
 use crate::store::StoreError;
 use crate::store::registry::{Registry, Revision, Standing};
+use crate::tenant::Ledger;
 use crate::wasm::Loader;
 use load::Pending;
 use std::collections::BTreeMap;
@@ -74,6 +75,8 @@ pub struct Options {
     pub callbacks: Callbacks,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What tenants may use.
+    pub ledger: Arc<Ledger>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
 }
@@ -244,6 +247,8 @@ impl Site {
         self.show(&state, endpoints);
         gone.iter().for_each(|name| options.runner.close(name));
         options.plugins.limit(limits(&state.config));
+        options.ledger.apply(&state.config.tenants);
+        options.runner.refresh();
         drop(state);
         self.prepare().await;
         self.forget_unused().await;

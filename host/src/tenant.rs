@@ -7,6 +7,7 @@ pub use account::{Account, Ledger};
 
 use crate::principal::Principal;
 use crate::route::grants::HttpGrant;
+use crate::route::plugin_name;
 use crate::task::access::{Allowed, Permission};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,16 @@ pub fn full_name(tenant: &str, name: &str) -> String {
         true => name.to_owned(),
         false => format!("{tenant}{SEPARATOR}{name}"),
     }
+}
+
+/// A text that can name a plugin: `NAME`, or `TENANT:NAME`.
+///
+/// # Errors
+/// What is expected.
+pub fn full_plugin_name(text: &str) -> Result<&str, String> {
+    let (tenant, name) = text.split_once(SEPARATOR).map_or((None, text), |(tenant, name)| (Some(tenant), name));
+    tenant.into_iter().chain([name]).try_for_each(|part| plugin_name(part).map(drop))?;
+    Ok(text)
 }
 
 /// The tenant that has this path.

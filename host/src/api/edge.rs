@@ -51,6 +51,8 @@ pub struct Admin {
     pub scheme: Option<Arc<str>>,
     /// Who of those who pass it; nobody named: all of them.
     pub access: Allowed,
+    /// Who may look at everything.
+    pub viewers: Allowed,
 }
 
 /// Where a request came from.

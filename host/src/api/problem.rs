@@ -139,6 +139,9 @@ impl From<SubmitError> for Problem {
                 Self::new(503, "The host is shutting down and takes no new tasks. Nothing was stored.").retry_after(5)
             }
             SubmitError::QueueFull { .. } => Self::new(429, format!("The queue is full: {error}.")).retry_after(1),
+            SubmitError::TenantFull { .. } | SubmitError::StoreFull(_) => {
+                Self::new(429, format!("The quota is used up: {error}.")).retry_after(1)
+            }
             SubmitError::BodiesFull => Self::new(429, format!("There is no room: {error}.")).retry_after(1),
             SubmitError::KeyReused => Self::new(422, format!("The submission was refused: {error}.")),
             SubmitError::IdTaken(_) => Self::new(409, format!("The generated id is taken: {error}.")),

@@ -100,7 +100,7 @@ fn every_key_of_auth_is_read() {
     assert_eq!(config.auth.schemes, schemes.map(|(name, scheme)| (name.into(), scheme)));
     assert_eq!(config.auth.default.as_deref(), Some("both"));
     let access = Allowed { roles: texts(&["admin"]), ..Allowed::default() };
-    assert_eq!(config.admin, Some(Admin { scheme: Some("either".into()), access }));
+    assert_eq!(config.admin, Some(Admin { scheme: Some("either".into()), access, viewers: Allowed::default() }));
     let [a, b] = config.routes.as_slice() else { panic!("two routes") };
     assert_eq!((a.auth.as_deref(), &a.access), (Some("both"), &Allowed::default()));
     assert_eq!(b.auth.as_deref(), Some("token"));
@@ -128,7 +128,7 @@ routes: [{method: put, path: /a, component: ids.wasm, auth: none}, {method: put,
     assert_eq!((of_routes, config.admin), (vec![None, Some("login")], None));
     assert!(config.task_routes.iter().all(|route| route.auth.as_deref() == Some("login")));
     let admin = format!("{ROUTE}admin: {{auth: none}}");
-    let open = Admin { scheme: None, access: Allowed::default() };
+    let open = Admin { scheme: None, access: Allowed::default(), viewers: Allowed::default() };
     assert_eq!(loaded(&admin, Format::Yaml, folder().path()).admin, Some(open));
 }
 

@@ -7,20 +7,24 @@ pub mod callback;
 pub mod component;
 pub mod grants;
 pub mod logs;
+pub mod plugins;
+pub mod tenant;
 
 use self::auth::{RawAdmin, RawAllowed, RawAuth, RawCaller, RawTls};
 use self::callback::{RawCallback, RawCallbacks};
 use self::component::RawComponent;
 use self::grants::RawGrants;
 use self::logs::RawLogs;
+use self::plugins::RawPlugins;
+use self::tenant::RawTenant;
 use super::fault::Sink;
 use super::node::{Node, Value};
 use super::reader::{At, Fields, boolean, duration, object, positive, positive_or_none, size, text, whole, word};
 use super::{MAX_INSTANCES, values};
 use crate::codec::Format;
 use crate::ids::IdScheme;
+use crate::route::OnLostHost;
 use crate::route::task_route::{IdPlace, Operation};
-use crate::route::{OnLostHost, plugin_name};
 use crate::value::Json;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,6 +58,8 @@ pub struct RawConfig {
     pub store: RawStore,
     /// `node.name`
     pub node: Option<At<String>>,
+    /// `node.slots`
+    pub slots: Option<At<u32>>,
     /// `variables`; `None` when it is faulty
     pub variables: Option<Vec<(String, Json)>>,
     /// `state`
@@ -74,14 +80,10 @@ pub struct RawConfig {
     pub callbacks: RawCallbacks,
     /// `plugins`
     pub plugins: RawPlugins,
-}
-
-/// `plugins`
-pub struct RawPlugins {
-    /// `max_size`
-    pub max_size: Option<At<u64>>,
-    /// `keys`: names, and public Ed25519 keys
-    pub keys: Vec<(At<String>, At<[u8; 32]>)>,
+    /// `tenants`
+    pub tenants: Vec<RawTenant>,
+    /// `audit.retention`
+    pub audit: Option<At<Duration>>,
 }
 
 /// `openapi`
@@ -268,7 +270,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let server = server(fields.section("server", "`server`"));
     let store = store(fields.section("store", "`store`"));
     let mut node = fields.section("node", "`node`");
-    let name = node.take("name", values::node_name);
+    let (name, slots) = (node.take("name", values::node_name), node.take("slots", whole(1, MAX_INSTANCES)));
     node.finish();
     let variables = match fields.node("variables") {
         None => Some(Vec::new()),
@@ -280,7 +282,11 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
     let admin = auth::admin(&mut fields);
     let openapi = openapi(fields.section("openapi", "`openapi`"));
     let callbacks = callback::of_server(fields.section("callbacks", "`callbacks`"));
-    let plugins = plugins(fields.section("plugins", "`plugins`"));
+    let plugins = plugins::plugins(fields.section("plugins", "`plugins`"));
+    let tenants = tenant::tenants(&mut fields);
+    let mut audit = fields.section("audit", "`audit`");
+    let kept = audit.take("retention", positive);
+    audit.finish();
     let routes_node = fields.node("routes");
     if routes_node.is_none() {
         let message = "expected routes under `routes`, found none; `routes: []` if all of them come at runtime";
@@ -295,6 +301,7 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
         server,
         store,
         node: name,
+        slots,
         variables,
         state,
         logs,
@@ -305,6 +312,8 @@ pub fn config(root: &Node, sink: &Sink) -> Option<RawConfig> {
         openapi,
         callbacks,
         plugins,
+        tenants,
+        audit: kept,
     })
 }
 
@@ -333,16 +342,6 @@ fn server(mut fields: Fields<'_>) -> RawServer {
     };
     fields.finish();
     server
-}
-
-fn plugins(mut fields: Fields<'_>) -> RawPlugins {
-    let key_name = |name: &str| plugin_name(name).map(drop);
-    let plugins = RawPlugins {
-        max_size: fields.take("max_size", size(1 << 10, 256 << 20)),
-        keys: fields.pairs("keys", "`plugins.keys`", key_name, values::ed25519_key),
-    };
-    fields.finish();
-    plugins
 }
 
 fn openapi(mut fields: Fields<'_>) -> RawOpenApi {

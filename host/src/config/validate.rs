@@ -6,6 +6,7 @@ mod callback;
 mod component;
 mod grants;
 mod logs;
+mod tenant;
 
 use self::auth::{Names, allowed};
 pub use self::grants::Own;
@@ -20,7 +21,7 @@ use super::raw::{
 };
 use super::reader::At;
 use super::values::{NONE, is_node_name_char};
-use super::{Admin, Config, OpenApi, Origins, Plugins, RateLimit, Server, Store, StoreUrl};
+use super::{Admin, Config, MAX_INSTANCES, OpenApi, Origins, Plugins, RateLimit, Server, Store, StoreUrl};
 use crate::api::openapi::{Info, SchemaNames};
 use crate::codec::Format;
 use crate::guard::Guard;
@@ -29,6 +30,7 @@ use crate::route::grants::Grants;
 use crate::route::task_route::TaskRoute;
 use crate::route::{IdRule, OnLostHost, PoolSize, Retry, Route, SseRule, StateGrants, default_name};
 use crate::task::access::Permission;
+use crate::tenant::Tenant;
 use crate::value::Json;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -61,6 +63,7 @@ struct Common<'a> {
     logs: CommonLogs,
     guard: &'a Guard,
     own: &'a Own,
+    tenants: &'a [Arc<Tenant>],
 }
 
 /// Checks a raw configuration; what it makes of a faulty one must not be used.
@@ -106,7 +109,10 @@ impl Rules<'_> {
             Some(task_routes) => task_routes.into_iter().map(|at| at.value).collect(),
             None => TaskRoute::defaults().into_iter().map(|route| self.by_default(route, &names)).collect(),
         };
-        let admin = self.admin(raw.admin, &names);
+        let own_paths =
+            task_routes.iter().map(|route| route.path.clone()).chain(openapi.patterns()).collect::<Vec<_>>();
+        let tenants = self.tenants(raw.tenants, &own_paths);
+        let admin = self.admin(raw.admin, !tenants.is_empty(), &names);
         self.check_listener(&raw.server, self.open(&raw.routes, &task_routes, admin.as_ref(), &names));
         let callbacks = self.callbacks(raw.callbacks);
         let common = Common {
@@ -115,6 +121,7 @@ impl Rules<'_> {
             logs: self.logs(&raw.logs),
             guard: &callbacks.guard,
             own: &own,
+            tenants: &tenants,
         };
         let routes = raw.routes.into_iter().map(|route| self.route(route, &common).map(Arc::new));
         // A route that is missing here was reported.
@@ -123,6 +130,7 @@ impl Rules<'_> {
             server: self.server(raw.server),
             store: self.store(raw.store),
             node: raw.node.map_or_else(host_name, |name| name.value),
+            slots: or(raw.slots, MAX_INSTANCES),
             state: raw.state,
             routes,
             task_routes,
@@ -131,6 +139,8 @@ impl Rules<'_> {
             openapi,
             callbacks,
             plugins: Plugins { max_size: or(raw.plugins.max_size, 64 << 20), keys: pairs(raw.plugins.keys) },
+            tenants,
+            audit_retention: or(raw.audit, 90 * 24 * HOUR),
             origin: Origins {
                 tree: Arc::new(Node { place: Place::FILE, value: Value::Null }),
                 base: self.base.into(),
@@ -241,7 +251,8 @@ impl Rules<'_> {
         }
     }
 
-    fn route(&self, raw: RawRoute, common: &Common<'_>) -> Option<Route> {
+    fn route(&self, mut raw: RawRoute, common: &Common<'_>) -> Option<Route> {
+        let tenant = self.tenant_of(&raw, common.tenants);
         let component = self.source(raw.component);
         let id = match raw.id {
             None => IdRule::Scheme(IdScheme::default()),
@@ -252,36 +263,54 @@ impl Rules<'_> {
         let variables = common.variables.map_or_else(Json::null, |variables| self.captured(&raw.using, variables));
         let pool = self.pool(&raw.pool);
         let (auth, access) = self.caller(raw.caller, common.names);
-        let grants = self.grants(raw.grants, common.own).into();
+        let place = raw.path.as_ref().map_or(Place::FILE, |path| path.place);
+        let grants = match tenant {
+            Some(tenant) => self.without_own(raw.grants, place, tenant),
+            None => raw.grants,
+        };
+        let grants = self.grants(grants, common.own);
         let (method, path) = (raw.method?.value, raw.path?.value);
+        let memory = or(raw.limits.memory.take(), 64 << 20);
         let callback = raw.callback.and_then(|raw| self.callback(raw, &path, common.guard));
+        let mut permission = Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) };
+        if let Some(tenant) = tenant {
+            permission = tenant.permission(&permission);
+            self.check_of_tenant(place, &grants, &raw.using, memory, tenant);
+        }
+        let of_tenant = |name: &str| tenant.map_or_else(|| name.to_owned(), |tenant| tenant.full_name(name));
         Some(Route {
             name: raw.name.map_or_else(|| default_name(method, &path), |name| name.value).into(),
-            tenant: None,
+            tenant: tenant.map(|tenant| Arc::clone(&tenant.name)),
             method: method.into(),
             path,
-            component: component?,
+            component: match tenant {
+                Some(tenant) => self.own_plugin(component?, place, tenant),
+                None => component?,
+            },
             arguments: or(raw.arguments, Json::object([])),
             variables,
             state: StateGrants { read: values_of(raw.read), write: values_of(raw.write) },
-            grants,
+            grants: grants.into(),
             timeout: or(raw.limits.timeout, Some(600 * Duration::from_secs(60))),
             run_timeout: raw.limits.run_timeout.map(|at| at.value),
             cpu_limit: raw.limits.cpu_limit.map(|at| at.value),
             pool,
-            memory: or(raw.limits.memory, 64 << 20),
+            memory,
             cancellable: or(raw.cancellable, true),
             responses: formats(raw.responses),
             id,
             sse: raw.sse.map(|sse| SseRule {
-                group: sse.group.map(|group| group.value.into()),
+                group: sse.group.map(|group| of_tenant(&group.value).into()),
                 send_result: or(sse.send_result, false),
             }),
             retry: retry(raw.retry),
             logs,
+            access: match tenant {
+                Some(tenant) if access.is_empty() && auth.is_some() => tenant.members.clone(),
+                _ => access,
+            },
             auth,
-            access,
-            permission: Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) },
+            permission,
             callback,
             summary: raw.summary.map(|at| at.value),
             tags: values_of(raw.tags),

@@ -110,6 +110,14 @@ pub fn path_or_none(node: &Node) -> Result<String, String> {
     if is_plain { Ok(path) } else { mismatch("a path without parameters and without a slash at its end", node) }
 }
 
+/// Where a tenant's paths begin.
+pub fn prefix(node: &Node) -> Result<String, String> {
+    match path_or_none(node)?.as_str() {
+        "/" | NONE => mismatch("a path such as /acme, below which everything is the tenant's", node),
+        path => Ok(path.to_owned()),
+    }
+}
+
 /// An origin of web pages (RFC 6454): scheme, host and port, nothing more; or `*`.
 pub fn origin(node: &Node) -> Result<String, String> {
     let found = text(node)?;

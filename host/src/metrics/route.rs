@@ -20,6 +20,8 @@ pub enum Refused {
     Draining,
     /// All slots run and the queue is full.
     QueueFull,
+    /// The tenant's quota is used up.
+    Quota,
     /// The bodies of open tasks are as large as they may be.
     BodiesFull,
     /// The `Idempotency-Key` was used for another payload.
@@ -33,9 +35,10 @@ pub enum Refused {
 }
 
 impl Refused {
-    const ALL: [(Self, &str); 7] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::Draining, "draining"),
         (Self::QueueFull, "queue_full"),
+        (Self::Quota, "quota"),
         (Self::BodiesFull, "bodies_full"),
         (Self::KeyReused, "key_reused"),
         (Self::IdTaken, "id_taken"),

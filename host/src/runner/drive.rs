@@ -122,7 +122,7 @@ impl Runner {
     ) -> Next {
         let mut task = (*live.task()).clone();
         let attempts_before = task.attempt;
-        let name: Arc<str> = format!("{}/{}/{}", self.0.options.node, task.name, slot.number).into();
+        let name: Arc<str> = format!("{}/{}/{}", self.0.options.node, task.name, slot.number()).into();
         let mut at = self.0.options.clock.now();
         let turn = live.turn.lock().await;
         let untold = live.untold();

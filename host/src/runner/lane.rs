@@ -1,36 +1,53 @@
-//! Owns the slots and the queue of each route: who runs now, who is next, who is refused.
-//! Must not know what a task is.
+//! Owns the way of a route's tasks to its slots: let in, queued, given a slot, and out again.
+//! Must not know what a task is, nor whose turn it is.
 
+use super::floor::{Admitted, Floor, Full, Grant};
 use super::forward::RouteRoom;
 use crate::metrics::{Metrics, RouteMetrics};
-use crate::route::PoolSize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::route::Route;
+use crate::tenant::{Account, Ledger};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// The lanes of all routes, by name. A lane outlives a reload of its route.
 pub struct Lanes {
     lanes: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
+    pub floor: Arc<Floor>,
+    ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
 }
 
 impl Lanes {
-    /// None yet; each one is measured.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { lanes: Mutex::default(), metrics }
+    /// None yet, on a host with so many slots; each one is measured.
+    pub fn new(slots: u32, ledger: Arc<Ledger>, metrics: Arc<Metrics>) -> Self {
+        Self { lanes: Mutex::default(), floor: Arc::new(Floor::new(slots)), ledger, metrics }
     }
 
-    /// The lane of a route, with the pool that the route has now.
-    pub fn of(&self, route: &Arc<str>, pool: PoolSize) -> Arc<Lane> {
+    /// The lane of a route, with the pool and the tenant that the route has now.
+    pub fn of(&self, route: &Route) -> Arc<Lane> {
+        let account = self.ledger.account(route.tenant.as_deref());
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Lane::new(pool, self.metrics.route(route)));
-        let lane = Arc::clone(lanes.entry(Arc::clone(route)).or_insert_with(new));
-        drop(lanes);
-        lane.resize(pool);
+        if let Some(lane) = lanes.get(&route.name).map(Arc::clone) {
+            drop(lanes);
+            if lane.floor.change(lane.id, &account, route.pool, route.memory) {
+                lane.metrics.slots_max.set(route.pool.max.into());
+            }
+            return lane;
+        }
+        let lane = Arc::new(self.new_lane(route, &account));
+        lanes.insert(Arc::clone(&route.name), Arc::clone(&lane));
         lane
+    }
+
+    fn new_lane(&self, route: &Route, account: &Arc<Account>) -> Lane {
+        let metrics = self.metrics.route(&route.name);
+        metrics.slots_max.set(route.pool.max.into());
+        let id = self.floor.add(account, route.pool, route.memory);
+        Lane { id, floor: Arc::clone(&self.floor), metrics, forwarded: Arc::default() }
     }
 
     /// Drops the lane of a route that is gone, and what was measured of it.
@@ -45,27 +62,25 @@ impl Lanes {
 
 /// One route's slots (`pool.max`) and queue (`pool.queue`). First come, first served.
 pub struct Lane {
-    places: Mutex<Places>,
+    pub(super) id: u64,
+    floor: Arc<Floor>,
     /// What is measured of the route.
     pub metrics: RouteMetrics,
     /// What its tasks may forward to the host's own log.
     forwarded: Arc<RouteRoom>,
 }
 
-struct Places {
-    pool: PoolSize,
-    /// Tasks let in: running, waiting, or between two attempts.
-    admitted: u64,
-    /// Numbers of the slots in use.
-    used: BTreeSet<u32>,
-    waiting: BTreeMap<u64, oneshot::Sender<Slot>>,
-    next: u64,
-    /// Whether nobody gets a slot now.
-    is_held: bool,
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.floor.remove(self.id);
+    }
 }
 
 /// A task's right to be in the lane, until dropped.
-pub struct Admission(Arc<Lane>);
+pub struct Admission {
+    lane: Arc<Lane>,
+    admitted: Admitted,
+}
 
 /// A place in the queue; resolves to a slot. Dropping it leaves the queue.
 pub struct Waiter {
@@ -77,99 +92,65 @@ pub struct Waiter {
 /// A slot, free again when dropped.
 pub struct Slot {
     lane: Arc<Lane>,
-    /// Its number, from 0 to `pool.max` - 1.
-    pub number: u32,
+    grant: Grant,
 }
 
 impl Lane {
-    fn new(pool: PoolSize, metrics: RouteMetrics) -> Self {
-        metrics.slots_max.set(pool.max.into());
-        let places =
-            Places { pool, admitted: 0, used: BTreeSet::new(), waiting: BTreeMap::new(), next: 0, is_held: false };
-        Self { places: Mutex::new(places), metrics, forwarded: Arc::default() }
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn resize(self: &Arc<Self>, pool: PoolSize) {
-        let mut places = self.places();
-        if places.pool != pool {
-            places.pool = pool;
-            self.metrics.slots_max.set(pool.max.into());
-            drop(places);
-            self.hand_out();
-        }
-    }
-
     /// From now on nobody gets a slot, or (`false`) everybody does again.
-    pub fn hold(self: &Arc<Self>, is_held: bool) {
-        self.places().is_held = is_held;
-        self.hand_out();
+    pub fn hold(&self, is_held: bool) {
+        self.floor.hold(self.id, is_held);
     }
 
-    /// Lets a task in; `None` when slots and queue are full.
-    pub fn admit(self: &Arc<Self>) -> Option<Admission> {
-        let mut places = self.places();
-        let room = u64::from(places.pool.max) + u64::from(places.pool.queue);
-        let has_room = places.admitted < room;
-        places.admitted += u64::from(has_room);
-        has_room.then(|| Admission(Arc::clone(self)))
+    /// Lets a task in that keeps so many KiB in memory.
+    ///
+    /// # Errors
+    /// Where there is no room.
+    pub fn admit(self: &Arc<Self>, kib: u64) -> Result<Admission, Full> {
+        let admitted = self.floor.admit(self.id, kib, false)?;
+        Ok(Admission { lane: Arc::clone(self), admitted })
     }
 
     /// Lets a task in that was let in before, by a process that is gone.
-    pub fn admit_again(self: &Arc<Self>) -> Admission {
-        self.places().admitted += 1;
-        Admission(Arc::clone(self))
+    pub fn admit_again(self: &Arc<Self>, kib: u64) -> Option<Admission> {
+        let admitted = self.floor.admit(self.id, kib, true).ok()?;
+        Some(Admission { lane: Arc::clone(self), admitted })
+    }
+}
+
+impl Slot {
+    pub(super) fn new(lane: Arc<Lane>, grant: Grant) -> Self {
+        lane.metrics.slots_used.inc();
+        Self { lane, grant }
     }
 
-    /// Gives free slots to those who wait, in order.
-    fn hand_out(self: &Arc<Self>) {
-        loop {
-            let mut places = self.places();
-            if places.is_held || places.waiting.is_empty() || places.used.len() >= places.pool.max as usize {
-                return;
-            }
-            let Some(number) = (0..places.pool.max).find(|number| !places.used.contains(number)) else { return };
-            let Some((_, next)) = places.waiting.pop_first() else { return };
-            places.used.insert(number);
-            // Sent after the lock is released: a slot that nobody takes is dropped, and locks again.
-            drop(places);
-            self.metrics.slots_used.inc();
-            drop(next.send(Slot { lane: Arc::clone(self), number }));
-        }
+    /// Its number, from 0 to `pool.max` - 1.
+    pub fn number(&self) -> u32 {
+        self.grant.number
     }
 }
 
 impl Admission {
     /// What is measured of the route.
     pub fn metrics(&self) -> &RouteMetrics {
-        &self.0.metrics
+        &self.lane.metrics
     }
 
     /// What tasks of the route may forward to the host's own log.
     pub fn forwarded(&self) -> Arc<RouteRoom> {
-        Arc::clone(&self.0.forwarded)
+        Arc::clone(&self.lane.forwarded)
     }
 
     /// Queues up for a slot, now.
     pub fn enqueue(&self) -> Waiter {
         let (sender, slot) = oneshot::channel();
-        let mut places = self.0.places();
-        let number = places.next;
-        places.next += 1;
-        places.waiting.insert(number, sender);
-        drop(places);
-        self.0.hand_out();
-        Waiter { lane: Arc::clone(&self.0), number, slot }
+        let number = self.lane.floor.enqueue(&self.lane, sender);
+        Waiter { lane: Arc::clone(&self.lane), number, slot }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut places = self.0.places();
-        places.admitted = places.admitted.saturating_sub(1);
+        self.lane.floor.leave(self.lane.id, &self.admitted);
     }
 }
 
@@ -187,25 +168,34 @@ impl Future for Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.lane.places().waiting.remove(&self.number);
+        self.lane.floor.dequeue(self.lane.id, self.number);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.lane.places().used.remove(&self.number);
         self.lane.metrics.slots_used.dec();
-        self.lane.hand_out();
+        self.lane.floor.free(self.lane.id, &self.grant);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::PoolSize;
+    use crate::runner::tests::world::route;
     use futures_util::FutureExt;
 
+    fn lanes() -> Lanes {
+        Lanes::new(1000, Ledger::new(Arc::default()), Arc::default())
+    }
+
+    fn with_pool(max: u32, queue: u32) -> Route {
+        Route { pool: PoolSize { min: 0, max, queue }, ..route() }
+    }
+
     fn lane(max: u32, queue: u32) -> Arc<Lane> {
-        Lanes::new(Arc::default()).of(&"r".into(), PoolSize { min: 0, max, queue })
+        lanes().of(&with_pool(max, queue))
     }
 
     fn ready(waiter: &mut Waiter) -> Option<Slot> {
@@ -215,31 +205,31 @@ mod tests {
     #[test]
     fn slots_then_queue_then_refusal() {
         let lane = lane(1, 1);
-        let (first, second) = (lane.admit().expect("slot"), lane.admit().expect("queue"));
-        assert!(lane.admit().is_none());
+        let (first, second) = (lane.admit(1).expect("slot"), lane.admit(1).expect("queue"));
+        assert_eq!(lane.admit(1).err(), Some(Full::Lane));
         drop(first);
-        assert!(lane.admit().is_some());
+        assert!(lane.admit(1).is_ok());
         drop(second);
     }
 
     #[test]
     fn first_come_first_served_and_who_leaves_is_skipped() {
         let lane = lane(1, 10);
-        let admissions: Vec<_> = (0..4).filter_map(|_| lane.admit()).collect();
+        let admissions: Vec<_> = (0..4).filter_map(|_| lane.admit(1).ok()).collect();
         let mut waiters: Vec<_> = admissions.iter().map(Admission::enqueue).collect();
         let slot = ready(&mut waiters[0]).expect("free");
         assert!(waiters[1..].iter_mut().all(|waiter| ready(waiter).is_none()));
         drop(waiters.remove(1));
         drop(slot);
         assert!(ready(&mut waiters[2]).is_none(), "the last one waits");
-        assert_eq!(ready(&mut waiters[1]).map(|slot| slot.number), Some(0));
+        assert_eq!(ready(&mut waiters[1]).map(|slot| slot.number()), Some(0));
         assert!(ready(&mut waiters[2]).is_some());
     }
 
     #[test]
     fn a_slot_sent_to_somebody_who_left_is_not_lost() {
         let lane = lane(1, 10);
-        let (a, b) = (lane.admit().expect("in"), lane.admit().expect("in"));
+        let (a, b) = (lane.admit(1).expect("in"), lane.admit(1).expect("in"));
         let (first, mut second) = (a.enqueue(), b.enqueue());
         drop(first);
         assert!(ready(&mut second).is_some());
@@ -247,13 +237,13 @@ mod tests {
 
     #[test]
     fn more_slots_are_handed_out_after_a_reload() {
-        let lanes = Lanes::new(Arc::default());
-        let lane = lanes.of(&"r".into(), PoolSize { min: 0, max: 1, queue: 9 });
-        let admission = lane.admit().expect("in");
+        let lanes = lanes();
+        let lane = lanes.of(&with_pool(1, 9));
+        let admission = lane.admit(1).expect("in");
         let (mut first, mut second) = (admission.enqueue(), admission.enqueue());
         let held = ready(&mut first);
         assert!(held.is_some() && ready(&mut second).is_none());
-        lanes.of(&"r".into(), PoolSize { min: 0, max: 2, queue: 9 });
-        assert_eq!(ready(&mut second).map(|slot| slot.number), Some(1));
+        lanes.of(&with_pool(2, 9));
+        assert_eq!(ready(&mut second).map(|slot| slot.number()), Some(1));
     }
 }

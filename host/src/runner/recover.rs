@@ -3,6 +3,7 @@
 //! Must not know how tasks run.
 
 use super::live::Before;
+use super::submit::kib;
 use super::{LoadedRoute, Runner, note_end};
 use crate::route::OnLostHost;
 use crate::store::{Scope, StoreError};
@@ -91,7 +92,7 @@ impl Runner {
     }
 
     fn resume(&self, task: Task, loaded: Arc<LoadedRoute>, said: Before) {
-        let admission = self.0.lanes.of(&loaded.route.name, loaded.route.pool).admit_again();
+        let Some(admission) = self.0.lanes.of(&loaded.route).admit_again(kib(&task.invocation)) else { return };
         let live = self.live(task, &loaded, &admission, said);
         self.0.board.add(live.task().id.clone(), Arc::clone(&live));
         let place = live.task().due.is_none().then(|| admission.enqueue());

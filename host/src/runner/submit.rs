@@ -1,9 +1,10 @@
 //! Owns how a task comes to be: admitted, named, stored, and only then queued and answered.
 //! Must not know how it runs.
 
+use super::floor::{BODIES_KIB, Full};
 use super::lane::{Admission, Lane};
 use super::live::{Before, Live};
-use super::{BODIES_KIB, Ids, LoadedRoute, Runner};
+use super::{Ids, LoadedRoute, Runner};
 use crate::ids::TaskId;
 use crate::metrics::Refused;
 use crate::store::{StoreError, Submission, Submitted};
@@ -27,8 +28,19 @@ pub enum SubmitError {
         /// The route's `pool.queue`.
         queue: u32,
     },
+    /// The route's tenant has as many tasks as it may.
+    #[error("the tenant may have {running} tasks that run and {waiting} that wait, and has them")]
+    TenantFull {
+        /// Its quota's `running`.
+        running: u32,
+        /// Its quota's `waiting`.
+        waiting: u32,
+    },
+    /// The tenant's tasks take all the room in the store that it has.
+    #[error("the tenant's tasks fill {} MiB in the store, which is all that it has, and cannot be removed yet", .0 >> 20)]
+    StoreFull(u64),
     /// The bodies of all open tasks together are as large as they may be.
-    #[error("the bodies of the tasks that have not ended fill {} MiB, which is all that is kept for them", BODIES_KIB >> 10)]
+    #[error("the bodies of the tasks that have not ended fill the room that is kept for them, {} MiB for all together", BODIES_KIB >> 10)]
     BodiesFull,
     /// The `Idempotency-Key` was used for another payload.
     #[error("its `Idempotency-Key` was used before, with another payload")]
@@ -49,6 +61,7 @@ impl SubmitError {
         match self {
             Self::Draining => Refused::Draining,
             Self::QueueFull { .. } => Refused::QueueFull,
+            Self::TenantFull { .. } | Self::StoreFull(_) => Refused::Quota,
             Self::BodiesFull => Refused::BodiesFull,
             Self::KeyReused => Refused::KeyReused,
             Self::IdTaken(_) => Refused::IdTaken,
@@ -71,7 +84,7 @@ impl Runner {
         invocation: Arc<Invocation>,
         key: Option<String>,
     ) -> Result<Arc<Task>, SubmitError> {
-        let lane = self.0.lanes.of(&loaded.route.name, loaded.route.pool);
+        let lane = self.0.lanes.of(&loaded.route);
         let submitted = self.submit_in(&lane, loaded, invocation, key).await;
         submitted.inspect_err(|error| lane.metrics.refused(error.kind()))
     }
@@ -95,11 +108,11 @@ impl Runner {
                 return self.repeated(known).await;
             }
         }
-        let admission =
-            lane.admit().ok_or(SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue })?;
-        let kib = u32::try_from(invocation.input.as_str().len() / 1024).unwrap_or(BODIES_KIB) + 1;
-        let bodies = Arc::clone(&self.0.bodies);
-        let body = bodies.try_acquire_many_owned(kib).map_err(|_| SubmitError::BodiesFull)?;
+        let admission = lane.admit(kib(&invocation)).map_err(|full| match full {
+            Full::Lane => SubmitError::QueueFull { running: route.pool.max, queue: route.pool.queue },
+            Full::Tenant { running, waiting } => SubmitError::TenantFull { running, waiting },
+            Full::Bodies => SubmitError::BodiesFull,
+        })?;
         let id = match &loaded.ids {
             Ids::Scheme(scheme) => scheme.generate(),
             Ids::Guest(guest) => guest.generate().await.map_err(SubmitError::IdGenerator)?,
@@ -115,7 +128,6 @@ impl Runner {
         let (runner, loaded) = (self.clone(), Arc::clone(loaded));
         // From here on the task does not depend on the caller, who may hang up at any moment.
         self.0.drivers.spawn(async move {
-            let _body = body;
             let store = &runner.0.options.store;
             let stored = match submission {
                 Some(submission) => store.insert_once(&task, submission).await,
@@ -129,7 +141,7 @@ impl Runner {
             };
             if let Some(refused) = refused {
                 // Its place is free before it is answered.
-                drop((admission, _body));
+                drop(admission);
                 drop(answer.send(refused));
                 return;
             }
@@ -160,4 +172,9 @@ impl Runner {
         let first = self.get(&id).await.map_err(SubmitError::Store)?;
         first.ok_or_else(|| SubmitError::Store(StoreError::Unavailable("the first task has just been removed".into())))
     }
+}
+
+/// What a task keeps in memory for its invocation, in KiB.
+pub(super) fn kib(invocation: &Invocation) -> u64 {
+    invocation.input.as_str().len() as u64 / 1024 + 1
 }

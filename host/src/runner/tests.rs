@@ -11,8 +11,9 @@ mod retries;
 mod scripted;
 mod stops;
 mod submits;
+mod tenants;
 mod timeouts;
-mod world;
+pub(super) mod world;
 
 use std::future::Future;
 use tokio::task::JoinHandle;

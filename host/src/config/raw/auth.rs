@@ -94,6 +94,8 @@ pub struct RawAdmin {
     pub place: Place,
     /// `auth` and `access`
     pub caller: RawCaller,
+    /// `viewers`
+    pub viewers: RawAllowed,
 }
 
 /// `server.tls`
@@ -195,7 +197,8 @@ pub fn permission(mut fields: Fields<'_>) -> (RawAllowed, RawAllowed) {
     (read, write)
 }
 
-fn allowed(mut fields: Fields<'_>) -> RawAllowed {
+/// Reads named users, groups, roles and scopes.
+pub fn allowed(mut fields: Fields<'_>) -> RawAllowed {
     let allowed = RawAllowed(["users", "groups", "roles", "scopes"].map(|key| names(&mut fields, key)));
     fields.finish();
     allowed
@@ -207,8 +210,9 @@ pub fn admin(fields: &mut Fields<'_>) -> Option<RawAdmin> {
     let mut fields = fields.section("admin", "`admin`");
     let place = fields.place();
     let caller = caller(&mut fields);
+    let viewers = allowed(fields.section("viewers", "`viewers`"));
     fields.finish();
-    is_there.then_some(RawAdmin { place, caller })
+    is_there.then_some(RawAdmin { place, caller, viewers })
 }
 
 /// Reads `server.tls`.

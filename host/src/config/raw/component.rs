@@ -3,6 +3,7 @@
 
 use super::super::reader::{At, Fields, Read, mismatch, text, whole};
 use crate::route::plugin_name;
+use crate::tenant::full_plugin_name;
 
 /// The parts of `split`.
 const MAX_SHARE: u32 = 1_000_000;
@@ -44,10 +45,12 @@ fn reference() -> impl Read<(String, Option<String>)> {
             Some((name, version)) => (name, Some(version)),
             None => (found.as_str(), None),
         };
-        let is_good = [Some(name), version].into_iter().flatten().all(|part| plugin_name(part).is_ok());
-        match is_good {
+        match full_plugin_name(name).is_ok() && version.is_none_or(|version| plugin_name(version).is_ok()) {
             true => Ok((name.to_owned(), version.filter(|version| *version != "latest").map(str::to_owned))),
-            false => mismatch("NAME or NAME@VERSION, each 1 to 64 characters out of A-Z a-z 0-9 . _ + -", node),
+            false => mismatch(
+                "NAME or NAME@VERSION, each 1 to 64 characters out of A-Z a-z 0-9 . _ + - (or TENANT:NAME)",
+                node,
+            ),
         }
     }
 }

@@ -75,14 +75,21 @@ impl Rules<'_> {
     }
 
     /// `admin`
-    pub fn admin(&self, raw: Option<RawAdmin>, names: &Names) -> Option<Admin> {
-        let RawAdmin { place, caller } = raw?;
+    pub fn admin(&self, raw: Option<RawAdmin>, has_tenants: bool, names: &Names) -> Option<Admin> {
+        let RawAdmin { place, caller, viewers } = raw?;
         let says_so = caller.auth.is_some();
         let (auth, access) = self.caller(caller, names);
         if auth.is_none() && !says_so && access.is_empty() {
             self.sink.report(place, "`admin` needs the key `auth`, since there is no `auth.default`");
         }
-        Some(Admin { scheme: auth, access })
+        let viewers = allowed(viewers);
+        // Everybody who passes would be an administrator, and so would every tenant.
+        if access.is_empty() && (has_tenants || !viewers.is_empty()) {
+            let message =
+                "`admin` needs the key `access`, since not everybody who passes `auth` is an administrator here";
+            self.sink.report(place, message);
+        }
+        Some(Admin { scheme: auth, access, viewers })
     }
 
     /// `server.tls`

@@ -11,6 +11,7 @@ use crate::runner::{Ids, Inner, LoadedRoute, Options, Recovered, Runner, StopErr
 use crate::store::double::Double;
 use crate::task::state::State;
 use crate::task::{Invocation, Request, Task};
+use crate::tenant::Ledger;
 use crate::value::Json;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -120,21 +121,28 @@ pub fn invocation() -> Arc<Invocation> {
 
 impl World {
     pub fn new() -> Self {
-        Self::over(Arc::default(), Instant::now())
+        Self::over(Arc::default(), Instant::now(), 1000)
+    }
+
+    /// A host that runs so many tasks at once.
+    pub fn with_slots(slots: u32) -> Self {
+        Self::over(Arc::default(), Instant::now(), slots)
     }
 
     /// A further process over the same store. The former one is expected to be gone.
     pub fn after(former: &Self) -> Self {
-        Self::over(Arc::clone(&former.store), former.start)
+        Self::over(Arc::clone(&former.store), former.start, 1000)
     }
 
-    fn over(store: Arc<Double>, start: Instant) -> Self {
+    fn over(store: Arc<Double>, start: Instant, slots: u32) -> Self {
         let runner = Runner::new(Options {
             store: Arc::clone(&store) as _,
             clock: Arc::new(PausedClock(start)),
             node: "host-1".into(),
             retention: EVER,
             retention_failed: EVER,
+            slots,
+            ledger: Ledger::new(Arc::default()),
             metrics: Arc::default(),
         });
         let watched = Arc::downgrade(&runner.0);
@@ -231,8 +239,8 @@ impl World {
 
     /// How many tasks a route would let in now; they are not let in.
     pub fn room(&self, lane: &Lane) -> usize {
-        let admissions = self.runner.0.lanes.of(&lane.loaded.route.name, lane.loaded.route.pool);
-        let taken: Vec<_> = std::iter::from_fn(|| admissions.admit()).collect();
+        let admissions = self.runner.0.lanes.of(&lane.loaded.route);
+        let taken: Vec<_> = std::iter::from_fn(|| admissions.admit(1).ok()).collect();
         taken.len()
     }
 
