@@ -26,6 +26,9 @@ const SHORT: Duration = Duration::from_secs(20);
 const OF_FILE: u64 = 4;
 /// The most that the median of a minute may be above that of the second minute.
 const GROWTH: f64 = 1.10;
+/// MiB of instances' memory that the engine may keep for the next ones: 100 places and those in use, 1 MiB each
+/// (`KEEP_RESIDENT`). It takes long until each place was full once, so that this is judged by itself.
+const KEPT: f64 = 200.0;
 
 /// What the test has beside its workers.
 pub struct Soak {
@@ -38,8 +41,8 @@ pub struct Soak {
     /// The newest deed that was compared.
     pub audited: u64,
     began: Instant,
-    /// Seconds since the begin, and MiB.
-    memory: Vec<(f64, f64)>,
+    /// Seconds since the begin; MiB that are resident, and those of them that wait for the next instances.
+    memory: Vec<(f64, f64, f64)>,
     counts: BTreeMap<&'static str, usize>,
     seed: u64,
 }
@@ -131,9 +134,10 @@ async fn all_that_the_server_says_agrees() {
     }
     let states = soak.end().await;
     soak.report(&states, &flat);
-    if let [_, second, later @ ..] = flat.as_slice() {
-        assert!(later.iter().all(|minute| *minute <= second * GROWTH), "memory grows: {flat:?} MiB by minute");
+    if let [_, (_, second), later @ ..] = flat.as_slice() {
+        assert!(later.iter().all(|(_, used)| *used <= second * GROWTH), "memory grows: {flat:?} MiB by minute");
     }
+    assert!(soak.memory.iter().all(|(_, _, kept)| *kept < KEPT), "too much is kept for instances: {flat:?}");
 }
 
 impl Soak {
@@ -148,7 +152,7 @@ impl Soak {
         let working = join_all(workers.iter_mut().map(|worker| worker.round(server, until)));
         let sampling = async {
             while measure && Instant::now() < until {
-                memory.push((began.elapsed().as_secs_f64(), server.resident_mib()));
+                memory.push((began.elapsed().as_secs_f64(), server.resident_mib(), kept_mib(server)));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
@@ -198,17 +202,20 @@ impl Soak {
         self.compare().await;
     }
 
-    /// Medians of each whole minute, in MiB.
-    fn memory_by_minute(&self) -> Vec<f64> {
-        let mut minutes: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        for (at, mib) in &self.memory {
-            minutes.entry((at / 60.0) as u64).or_default().push(*mib);
+    /// Medians of each whole minute, in MiB: what is resident, and that without what waits for the next instances.
+    fn memory_by_minute(&self) -> Vec<(f64, f64)> {
+        let mut minutes: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
+        for (at, resident, kept) in &self.memory {
+            minutes.entry((at / 60.0) as u64).or_default().push((*resident, resident - kept));
         }
-        let whole = |samples: Vec<f64>| (samples.len() > 40).then(|| median(samples));
+        let whole = |samples: Vec<(f64, f64)>| {
+            let (resident, used): (Vec<f64>, Vec<f64>) = samples.into_iter().unzip();
+            (resident.len() > 40).then(|| (median(resident), median(used)))
+        };
         minutes.into_values().filter_map(whole).collect()
     }
 
-    fn report(&self, states: &BTreeMap<String, usize>, flat: &[f64]) {
+    fn report(&self, states: &BTreeMap<String, usize>, flat: &[(f64, f64)]) {
         let mut steps: BTreeMap<&str, usize> = self.counts.clone();
         let mut refusals: BTreeMap<u16, usize> = BTreeMap::new();
         for worker in &self.workers {
@@ -223,9 +230,28 @@ impl Soak {
         table("step", steps.iter().map(|(step, count)| ((*step).to_owned(), count.to_string())).collect());
         table("refused with", refusals.iter().map(|(status, count)| (status.to_string(), count.to_string())).collect());
         table("tasks", states.iter().map(|(state, count)| (state.clone(), count.to_string())).collect());
-        let rows = flat.iter().zip(1..).map(|(mib, minute)| (minute.to_string(), format!("{mib:.1}"))).collect();
-        table("minute: MiB resident", rows);
+        let rows = flat
+            .iter()
+            .zip(1..)
+            .map(|((all, used), minute)| (minute.to_string(), format!("{all:.1}, {used:.1}")))
+            .collect();
+        table("minute: MiB resident, and without what is kept for instances", rows);
     }
+}
+
+/// MiB of places for instances that are empty and still resident: nobody may touch those pages.
+fn kept_mib(server: &Server) -> f64 {
+    let maps = std::fs::read_to_string(format!("/proc/{}/smaps", server.pid())).expect("a live process");
+    let (mut is_empty, mut kib) = (false, 0.0);
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("Rss:"), Some(rss)) if is_empty => kib += rss.parse::<f64>().expect("KiB"),
+            (Some(first), Some(rights)) if first.contains('-') && !first.ends_with(':') => is_empty = rights == "---p",
+            _ => {}
+        }
+    }
+    kib / 1024.0
 }
 
 fn median(mut samples: Vec<f64>) -> f64 {

@@ -114,7 +114,8 @@ async fn by_request(world: &World, id: &str) -> String {
             ("GET", "/-/tenants".into()),
         ] {
             let status = world.status(ACME, method, &path).await;
-            assert!([401, 403, 404].contains(&status), "{method} {path}: {status}");
+            let is_late = status == 429 && method != "GET" && world.goes_on();
+            assert!(is_late || [401, 403, 404].contains(&status), "{method} {path}: {status}");
             asked += 1;
         }
         for path in ["/-/plugins", "/-/routes", "/-/pools", "/-/audit", "/-/state"] {
@@ -128,9 +129,9 @@ async fn by_request(world: &World, id: &str) -> String {
         {
             let found = world.ask(ACME, "POST", "/tasks/query", query.clone()).await;
             assert_eq!(found.body, json!([]), "{query}");
-            let stopped = world.ask(ACME, "POST", "/-/tasks/stop", query.clone()).await;
+            let stopped = world.changes(ACME, "POST", "/-/tasks/stop", query.clone()).await;
             assert_eq!((stopped.status, &stopped.body["Matched"]), (200, &json!(0)), "{query}: {stopped:?}");
-            let rerun = world.ask(ACME, "POST", "/-/tasks/rerun", query.clone()).await;
+            let rerun = world.changes(ACME, "POST", "/-/tasks/rerun", query.clone()).await;
             assert_eq!((rerun.status, &rerun.body["Matched"]), (200, &json!(0)), "{query}: {rerun:?}");
             asked += 3;
         }
@@ -153,13 +154,13 @@ async fn by_route(world: &World) -> String {
         ] {
             let mut route = json!({"method": "PUT", "path": "/acme/a", "plugin": "bad"});
             more.as_object().expect("keys").iter().for_each(|(key, value)| route[key] = value.clone());
-            let answer = world.ask(ACME, "PUT", &format!("/-/routes/{name}"), route).await;
+            let answer = world.changes(ACME, "PUT", &format!("/-/routes/{name}"), route).await;
             assert_eq!(answer.status, status, "{more}: {answer:?}");
             refused += 1;
         }
         for name in ["bolt:a", "bolt:counter"] {
             let route = json!({"method": "PUT", "path": "/acme/a", "plugin": "bad"});
-            let answer = world.ask(ACME, "PUT", &format!("/-/routes/{name}"), route).await;
+            let answer = world.changes(ACME, "PUT", &format!("/-/routes/{name}"), route).await;
             assert!([403, 404, 422].contains(&answer.status), "{name}: {answer:?}");
             refused += 1;
         }
