@@ -60,7 +60,7 @@ fn configuration(quota: &str) -> String {
         "auth:\n  users:\n{users}  schemes: {{key: {{type: api_key, in: header, name: X-API-KEY}}}}\n  default: key\n\
          admin: {{auth: key, access: {{roles: [admin]}}}}\nstate: {{secret: hosts}}\nvariables: {{hosts: secret}}\n\
          tenants:\n  acme: {{prefix: /acme, members: {{groups: [acme]}}, quota: {{{quota}}}}}\n  \
-         bolt: {{prefix: /bolt, members: {{groups: [bolt]}}}}\nroutes: []\n"
+         bolt: {{prefix: /bolt, members: {{groups: [bolt]}}, quota: {{submits_per_second: 100000}}}}\nroutes: []\n"
     )
 }
 

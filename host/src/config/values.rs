@@ -67,7 +67,8 @@ pub fn name(node: &Node) -> Result<String, String> {
 pub fn route_name(node: &Node) -> Result<String, String> {
     let found = name(node)?;
     let is_plain = !found.contains('/') && !found.contains(|c: char| c.is_control() || c.is_whitespace());
-    match is_plain && ![".", ".."].contains(&found.as_str()) {
+    let short = found.rsplit(':').next().unwrap_or("");
+    match is_plain && ![".", ".."].contains(&short) {
         true => Ok(found),
         false => mismatch("a name without slashes and blanks, and neither `.` nor `..`", node),
     }
