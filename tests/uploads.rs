@@ -9,7 +9,7 @@ use std::sync::Arc;
 async fn an_upload_is_bounded_while_it_arrives() {
     let server = Server::start("plugins: {max_size: 100KiB}\nroutes: []\n").await;
     let refused = server.send(413, upload(&server, "large", vec![0; 200 << 10])).await;
-    assert!(detail(&refused).contains("more than the 102400 bytes that `plugins.max_size` allows"), "{refused:?}");
+    assert!(detail(&refused).contains("more than the 102400 bytes that are allowed"), "{refused:?}");
 }
 
 #[tokio::test]

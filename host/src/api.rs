@@ -16,13 +16,13 @@ mod problem;
 mod query;
 mod rate;
 mod request;
-mod state;
+mod role;
 mod tasks;
 mod ui;
 
 pub use docs::{Documentation, page_patterns};
-pub use edge::Admin;
 pub use rate::RateLimit;
+pub use role::Admin;
 
 use crate::auth::Authenticator;
 use crate::callback::Callbacks;
@@ -33,6 +33,7 @@ use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
 use crate::runner::{Deployed, LoadedRoute, Runner};
 use crate::task::Sse;
+use crate::tenant::Tenant;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -44,11 +45,14 @@ use docs::Documents;
 use manage::Managed;
 use percent_encoding::percent_decode_str;
 use problem::{Problem, or_problem};
-use rate::Limiter;
+use rate::{Limiter, SUBMITS};
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use tasks::AboutTask;
+
+/// How many changes a tenant's members may make by the management endpoints: each is checked, stored and noted.
+const CHANGES: RateLimit = RateLimit { per_second: 10, burst: 50 };
 
 /// What the surface is configured with.
 #[derive(Debug, Clone)]
@@ -65,6 +69,8 @@ pub struct Options {
     pub rate_limit: Option<RateLimit>,
     /// Who may use the management endpoints; `None`: whoever is on this machine.
     pub admin: Option<Admin>,
+    /// Who else there is, each for its own things.
+    pub tenants: Vec<Arc<Tenant>>,
     /// Whom tasks' ends are told.
     pub callbacks: Callbacks,
     /// What is measured.
@@ -79,6 +85,8 @@ struct Inner {
     runner: Runner,
     hub: Hub,
     managed: Managed,
+    /// How many changes each tenant's members may make.
+    changes: Limiter,
     stage: Stage,
 }
 
@@ -91,6 +99,8 @@ pub struct Surface {
     options: Options,
     authenticator: Authenticator,
     limiter: Option<Arc<Limiter>>,
+    /// How many tasks each tenant may submit, by its name.
+    of_tenants: BTreeMap<Arc<str>, Arc<Limiter>>,
     endpoints: Endpoints,
 }
 
@@ -108,6 +118,11 @@ impl Stage {
         if before.options.rate_limit == surface.options.rate_limit {
             surface.limiter.clone_from(&before.limiter);
         }
+        for (name, limiter) in &mut surface.of_tenants {
+            if let Some(known) = before.of_tenants.get(name).filter(|known| known.limit() == limiter.limit()) {
+                limiter.clone_from(known);
+            }
+        }
         self.0.store(Arc::new(surface));
     }
 }
@@ -116,8 +131,16 @@ impl Surface {
     /// A surface with these endpoints.
     #[must_use]
     pub fn new(options: Options, authenticator: Authenticator, endpoints: Endpoints) -> Self {
-        let limiter = options.rate_limit.map(|limit| Arc::new(Limiter::new(limit)));
-        Self { options, authenticator, limiter, endpoints }
+        let limiter = options.rate_limit.map(|limit| Arc::new(Limiter::new(limit, SUBMITS)));
+        let of_tenant = |tenant: &Arc<Tenant>| {
+            let per_second = tenant.quota.submits_per_second?;
+            Some((
+                Arc::clone(&tenant.name),
+                Arc::new(Limiter::new(RateLimit { per_second, burst: per_second }, SUBMITS)),
+            ))
+        };
+        let of_tenants = options.tenants.iter().filter_map(of_tenant).collect();
+        Self { options, authenticator, limiter, of_tenants, endpoints }
     }
 }
 
@@ -224,7 +247,8 @@ impl Api {
     /// A surface over `runner`.
     #[must_use]
     pub fn new(runner: Runner, hub: Hub, managed: Managed, stage: Stage) -> Self {
-        Self(Arc::new(Inner { runner, hub, managed, stage }))
+        let changes = Limiter::new(CHANGES, ["make", "changes"]);
+        Self(Arc::new(Inner { runner, hub, managed, changes, stage }))
     }
 
     /// The surface as it is now.
@@ -237,8 +261,11 @@ impl Api {
         let endpoints = Router::new()
             .route("/-/live", get(health::live))
             .route("/-/ready", get(health::ready))
-            .route("/-/state", get(state::names))
-            .route("/-/state/{name}", get(state::get).put(state::put).fallback(only(&["GET", "HEAD", "PUT"])))
+            .route("/-/state", get(manage::state::names))
+            .route(
+                "/-/state/{name}",
+                get(manage::state::get).put(manage::state::put).delete(manage::state::remove).fallback(only(&MANAGED)),
+            )
             .route("/-/metrics", get(health::metrics))
             .route("/-/plugins", get(manage::plugins::list))
             .route(
@@ -261,6 +288,7 @@ impl Api {
             .route("/-/audit", get(manage::audit::list))
             .route("/-/pools", get(manage::pools::pools))
             .route("/-/nodes", get(manage::pools::nodes))
+            .route("/-/tenants", get(manage::tenants::list))
             .route("/-/tasks/{action}", post(manage::tasks::act).fallback(only(&["POST"])))
             .fallback(dispatch)
             .method_not_allowed_fallback(only(&["GET", "HEAD"]))

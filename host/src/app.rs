@@ -156,8 +156,17 @@ pub struct App {
 ///
 /// # Errors
 /// When the engine does not start, or the cache cannot be used.
-pub fn loader(metrics: &Metrics) -> Result<Loader, AppError> {
-    Ok(Loader::new(WasmEngine::start(metrics)?, cache()?))
+pub fn loader(metrics: &Metrics, ledger: Arc<Ledger>) -> Result<Loader, AppError> {
+    Ok(Loader::new(WasmEngine::start(metrics, ledger)?, cache()?))
+}
+
+/// The same for one command: nothing of it is told to anybody.
+///
+/// # Errors
+/// As for [`loader`].
+pub fn lone_loader() -> Result<Loader, AppError> {
+    let metrics = Arc::<Metrics>::default();
+    loader(&metrics, Ledger::new(Arc::clone(&metrics)))
 }
 
 /// The compile cache of this program: the user's folder, filled by this program as its own child.
@@ -185,11 +194,11 @@ impl App {
             None => None,
         };
         let metrics = Arc::<Metrics>::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = Ledger::new(Arc::clone(&metrics));
         ledger.apply(&config.tenants);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let measured = Arc::clone(&metrics);
-        let loader = tokio::task::spawn_blocking(move || loader(&measured));
+        let (measured, charged) = (Arc::clone(&metrics), Arc::clone(&ledger));
+        let loader = tokio::task::spawn_blocking(move || loader(&measured, charged));
         let loader = Arc::new(loader.await.map_err(|error| AppError::Load(error.to_string()))??);
         let opened = Arc::new(SqliteStore::open(&config.store.url, &metrics)?);
         let (store, registry): (Arc<dyn Store>, Arc<dyn Registry>) = (Arc::clone(&opened) as _, opened);
@@ -209,6 +218,7 @@ impl App {
         let options = plugins::Options {
             registry: Arc::clone(&registry),
             loader: Arc::clone(&loader),
+            ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
         };
         let plugins = Plugins::new(options, site::limits(&config));
@@ -229,7 +239,7 @@ impl App {
         recover(&runner, &site.heirs().await).await?;
         site.prepare().await;
         let since = clock.now();
-        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, clock, since };
+        let managed = Managed { plugins, routes: Arc::new(site.clone()), registry, ledger, clock, since };
         let api = Api::new(runner.clone(), hub.clone(), managed, site.stage());
         Ok(Self {
             runner,
@@ -275,6 +285,7 @@ impl App {
         let service = self.api.router().into_make_service_with_connect_info::<SocketAddr>();
         let sweeping = tokio::spawn(self.runner.clone().sweep());
         let pacing = tokio::spawn(self.runner.clone().pace());
+        let keeping = tokio::spawn(self.runner.clone().keep_quotas());
         let (mut pumping, mut telling) =
             (tokio::spawn(self.runner.clone().pump()), tokio::spawn(self.hub.clone().run()));
         let callbacks_over = CancellationToken::new();
@@ -320,7 +331,7 @@ impl App {
             Some(served) => served,
             None => serving.await,
         };
-        drop((sweeping.await, pacing.await));
+        drop((sweeping.await, pacing.await, keeping.await));
         // The last ends are told too, if that takes no time.
         callbacks_over.cancel();
         drop(delivering.await);

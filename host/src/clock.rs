@@ -4,6 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time in microseconds since 1970-01-01T00:00:00Z, the precision that clients see.
@@ -15,6 +16,12 @@ impl Timestamp {
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(later.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment less `earlier`, saturating.
+    #[must_use]
+    pub fn before(self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(earlier.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// How long from `now` until this moment; zero when it has passed.
@@ -41,8 +48,16 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let date = DateTime::parse_from_rfc3339(&text).map_err(de::Error::custom)?;
-        Ok(Self(date.timestamp_micros()))
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// RFC 3339.
+impl FromStr for Timestamp {
+    type Err = chrono::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(DateTime::parse_from_rfc3339(text)?.timestamp_micros()))
     }
 }
 

@@ -12,8 +12,9 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 /// Runs attempts of one route's tasks.
 pub trait Executor: Send + Sync + 'static {
@@ -46,6 +47,24 @@ pub struct Call {
     pub sink: Arc<dyn EventSink>,
     /// The shared variables, limited to the route's grants.
     pub variables: Arc<dyn Variables>,
+    /// Takes the CPU time that it uses, of this attempt only.
+    pub cpu: Arc<CpuTime>,
+}
+
+/// The CPU time of one attempt, added up while it runs.
+#[derive(Debug, Default)]
+pub struct CpuTime(AtomicU64);
+
+impl CpuTime {
+    /// So much more was used.
+    pub fn add(&self, used: Duration) {
+        self.0.fetch_add(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What was used up to now.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// Takes what a guest reports. Called from guest threads, very often: it must return at once and must not grow without bound.

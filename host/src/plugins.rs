@@ -9,17 +9,18 @@ pub use receive::Incoming;
 use crate::clock::Clock;
 use crate::route::{PluginChoice, plugin_name};
 use crate::store::StoreError;
-use crate::store::registry::{Added, CHUNK, Plugin, Registry};
-use crate::tenant::full_plugin_name;
+use crate::store::registry::{Added, CHUNK, Plugin, PluginQuota, Registry};
+use crate::tenant::{Account, Ledger, full_plugin_name, of_name};
 use crate::wasm::{Binary, Inspection, LoadError, Loader, Program, World};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// How many components are received at once.
-const UPLOADS: usize = 8;
+const UPLOADS: usize = 64;
 /// How many of them by the same caller.
 const UPLOADS_OF_ONE: usize = 2;
 /// The most KiB of components that are being received, checked and stored.
@@ -33,6 +34,8 @@ pub struct Options {
     pub registry: Arc<dyn Registry>,
     /// Compiles them.
     pub loader: Arc<Loader>,
+    /// What tenants may use: compiling is charged to the one whose plugin it is.
+    pub ledger: Arc<Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,8 +71,11 @@ pub enum UploadError {
     #[error("{0}")]
     Name(String),
     /// It has too many bytes.
-    #[error("the component has more than the {0} bytes that `plugins.max_size` allows")]
+    #[error("the component has more than the {0} bytes that are allowed")]
     TooLarge(u64),
+    /// The tenant has no room for it.
+    #[error("{0}")]
+    Quota(String),
     /// Too many uploads at once.
     #[error("{0}")]
     Busy(&'static str),
@@ -165,12 +171,16 @@ impl Plugins {
         }
         let _place = self.0.place(&upload.caller)?;
         let limits = self.limits();
-        let incoming = Incoming::receive(body, limits.max_size, &self.0.room).await?;
+        let account = self.0.options.ledger.account(of_name(&upload.name));
+        if account.pause().is_some() {
+            return Err(UploadError::Quota("the tenant has no CPU time left in which it could be compiled".into()));
+        }
+        let incoming = Incoming::receive(body, limits.max_size.min(account.quota().plugin_bytes), &self.0.room).await?;
         let signer = signature::check(&limits.keys, upload.signature.as_deref(), &incoming.bytes)?;
         let from: Arc<str> = upload.name.as_str().into();
         let Incoming { bytes, room: _room } = incoming;
         let binary = Arc::new(Binary::new(from, bytes).map_err(|fault| UploadError::Unfit(fault.to_string()))?);
-        let inspection = self.inspect(&binary).await?;
+        let inspection = self.inspect(&binary, &account).await?;
         if let Some(fault) = &inspection.fault {
             return Err(UploadError::Unfit(format!("the component {fault}")));
         }
@@ -189,14 +199,15 @@ impl Plugins {
             Added::New => (plugin, true),
             Added::Same(known) => (known, false),
             Added::Other(known) => return Err(UploadError::Taken(Box::new(known))),
+            Added::Full(fault) => return Err(UploadError::Quota(fault)),
         };
         Ok(Uploaded { plugin, is_new, inspection })
     }
 
     /// Compiles a component, one after the other, and finds out what it is.
-    async fn inspect(&self, binary: &Arc<Binary>) -> Result<Inspection, UploadError> {
+    async fn inspect(&self, binary: &Arc<Binary>, account: &Account) -> Result<Inspection, UploadError> {
         let _turn = self.0.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
-        let (loader, binary) = (Arc::clone(&self.0.options.loader), Arc::clone(binary));
+        let (loader, binary, began) = (Arc::clone(&self.0.options.loader), Arc::clone(binary), Instant::now());
         let inspected = tokio::task::spawn_blocking(move || {
             let program = loader.program(&binary)?;
             let inspection = program.inspect(loader.engine());
@@ -206,7 +217,10 @@ impl Plugins {
             }
             Ok::<_, LoadError>(inspection)
         });
-        let inspected = inspected.await.map_err(|error| UploadError::Host(error.to_string()))?;
+        let inspected = inspected.await;
+        // The compiler has a core for itself.
+        account.charge(began.elapsed());
+        let inspected = inspected.map_err(|error| UploadError::Host(error.to_string()))?;
         inspected.map_err(|fault| UploadError::Unfit(format!("the component {}", fault.why)))
     }
 
@@ -222,7 +236,8 @@ impl Plugins {
                 registry.keep_chunk(&plugin.digest, number, piece.to_vec()).await?;
             }
         }
-        registry.add_plugin(plugin).await
+        let quota = self.0.options.ledger.account(of_name(&plugin.name)).quota();
+        registry.add_plugin(plugin, PluginQuota { versions: quota.plugins, bytes: quota.plugin_bytes }).await
     }
 
     /// All versions of all plugins, by name, oldest first.

@@ -27,11 +27,11 @@ use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::route::Route;
-use crate::store::{Page, Search, Store, StoreError};
+use crate::store::{Page, Search, Store, StoreError, TenantUse};
 use crate::task::ending::{Outcome, StopReason};
 use crate::task::state::State;
 use crate::task::{Ending, Task};
-use crate::tenant::Ledger;
+use crate::tenant::{Ledger, of_name};
 use crate::value::Json;
 use lane::Lanes;
 use live::Board;
@@ -201,12 +201,12 @@ impl Runner {
         self.0.options.store.init_variables(variables).await
     }
 
-    /// The names of all shared variables, sorted.
+    /// The names of a tenant's shared variables, or of all (`None`), sorted.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn variable_names(&self) -> Result<Vec<String>, StoreError> {
-        self.0.options.store.variable_names().await
+    pub async fn variable_names(&self, tenant: Option<String>) -> Result<Vec<String>, StoreError> {
+        self.0.options.store.variable_names(tenant).await
     }
 
     /// Writes a shared variable: in any case, or over the expected version (`Some(None)`: none); answers the new version.
@@ -219,10 +219,28 @@ impl Runner {
         expected: Option<Option<u64>>,
         value: Json,
     ) -> Result<u64, VariableError> {
+        let Options { store, ledger, .. } = &self.0.options;
+        let most = ledger.account(of_name(&name)).quota().state;
         match expected {
-            None => self.0.options.store.set_variable(name, value).await,
-            Some(expected) => self.0.options.store.update_variable(name, expected, value).await,
+            None => store.set_variable(name, value, most).await,
+            Some(expected) => store.update_variable(name, expected, value, most).await,
         }
+    }
+
+    /// Removes a shared variable, if it has the expected version; `false`: there is none.
+    ///
+    /// # Errors
+    /// When it has another version, or the store does not answer.
+    pub async fn remove_variable(&self, name: String, expected: Option<u64>) -> Result<bool, VariableError> {
+        self.0.options.store.remove_variable(name, expected).await
+    }
+
+    /// What tenants use of the store.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn usage(&self) -> Result<Vec<TenantUse>, StoreError> {
+        self.0.options.store.usage().await
     }
 
     /// One page of the tasks that match a query; of those that run, with the progress and log as they stand now.

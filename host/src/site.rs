@@ -19,7 +19,7 @@ use crate::route::table::TableFault;
 use crate::runner::{Deployed, LoadedRoute, Runner};
 use crate::store::StoreError;
 use crate::store::registry::{Registry, Revision, Standing};
-use crate::tenant::Ledger;
+use crate::tenant::{Ledger, of_name};
 use crate::wasm::Loader;
 use load::Pending;
 use std::collections::BTreeMap;
@@ -221,10 +221,15 @@ impl Site {
             }
             let old = before.deployed.as_ref().ok();
             let deployed = load::runtime(options, &plugins, &config, &before.revision, old).await;
-            if let (Err(why), Ok(_)) = (&deployed, &before.deployed) {
+            // What a tenant may have is the operator's to say: a route beyond it is set aside.
+            let is_tenants = of_name(name).is_some();
+            if let (Err(why), Ok(_), false) = (&deployed, &before.deployed, is_tenants) {
                 return Err(SiteError::Routes(format!(
                     "the route {name}, which came at runtime, would be lost: {why}"
                 )));
+            }
+            if let Err(why) = &deployed {
+                tracing::error!(route = %name, "the route is set aside: {why}");
             }
             let deployed = deployed.map(|deployed| standing_as(deployed, before.standing));
             runtime.insert(Arc::clone(name), Runtime { deployed, ..before.clone() });
@@ -330,6 +335,7 @@ fn surroundings(options: &Options, config: &Config) -> Surroundings {
         cors: server.cors.clone(),
         rate_limit: server.rate_limit,
         admin: config.admin.clone(),
+        tenants: config.tenants.clone(),
         callbacks: options.callbacks.clone(),
         metrics: Arc::clone(&options.metrics),
     }

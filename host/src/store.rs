@@ -6,6 +6,7 @@ pub mod outbox;
 pub mod registry;
 pub mod search;
 pub mod sqlite;
+pub mod usage;
 
 #[cfg(test)]
 mod conformance;
@@ -26,6 +27,7 @@ pub use search::{Page, Reader, Search};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::sync::watch;
+pub use usage::{MAX_TENANT_VARIABLES, MAX_VARIABLES, TenantUse};
 
 /// What went wrong in a store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -104,8 +106,6 @@ pub enum Submitted {
 pub const PURGE_BATCH: u32 = 500;
 /// The most bytes of a shared variable's name; it has at least one.
 pub const MAX_NAME: usize = 128;
-/// The most shared variables of one store. Whatever goes beyond a limit is answered with `Limit`, and why.
-pub const MAX_VARIABLES: u32 = 10_000;
 
 /// Durable storage of tasks and shared variables. An answer means: it is on disk.
 /// Every write of a running attempt is fenced by its number: a host that lost a task cannot end it.
@@ -147,21 +147,35 @@ pub trait Store: Outbox + Send + Sync + 'static {
     /// callback is due stays. Answers how many;
     /// fewer than that may mean that they were large: only 0 says that nothing is left.
     fn purge(&self, completed_before: Timestamp, others_before: Timestamp) -> Answer<'_, u32>;
+    /// Removes the tenant's tasks that ended first until all its tasks take at most `keep` bytes, as [`TenantUse::bytes`]
+    /// counts, or until as many are gone as in a purge. Open tasks stay, and those whose callback is due. Answers how many;
+    /// only 0 says that nothing more can be done.
+    fn evict(&self, tenant: &str, keep: u64) -> Answer<'_, u32>;
     /// Writes those variables that do not exist yet, all or none.
     fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()>;
     /// A variable.
     fn variable(&self, name: String) -> Answer<'_, Option<Versioned>>;
-    /// Writes a variable, whatever its version; answers the new version.
-    fn set_variable(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>>;
-    /// Writes a variable that has the `expected` version (`None`: does not exist); answers the new version.
+    /// Writes a variable, whatever its version; answers the new version. The first is 1, or one above the highest that any
+    /// removed variable had: a version of a name never comes again with another value.
+    /// `most`: how many bytes the names and values of its tenant's variables, or of the host's own, may take together
+    /// (`u64::MAX`: no limit); a value that does not grow is taken in any case.
+    fn set_variable(&self, name: String, value: Json, most: u64) -> BoxFuture<'_, Result<u64, VariableError>>;
+    /// Writes a variable that has the `expected` version (`None`: does not exist), within `most` as above; answers the
+    /// new version.
     fn update_variable(
         &self,
         name: String,
         expected: Option<u64>,
         value: Json,
+        most: u64,
     ) -> BoxFuture<'_, Result<u64, VariableError>>;
-    /// The names of all variables, sorted.
-    fn variable_names(&self) -> Answer<'_, Vec<String>>;
+    /// Removes a variable, if it has the `expected` version (`None`: whatever it has; another: `Conflict`). `false`: there
+    /// is none.
+    fn remove_variable(&self, name: String, expected: Option<u64>) -> BoxFuture<'_, Result<bool, VariableError>>;
+    /// The names of a tenant's variables, in full, or of all (`None`), sorted.
+    fn variable_names(&self, tenant: Option<String>) -> Answer<'_, Vec<String>>;
+    /// What each tenant uses that has tasks or variables, by name.
+    fn usage(&self) -> Answer<'_, Vec<TenantUse>>;
     /// Writes everything out and closes; later operations answer `Unavailable`.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -173,23 +187,4 @@ pub enum StoreUrl {
     SqliteFile(std::path::PathBuf),
     /// SQLite in memory: gone when the process ends.
     SqliteMemory,
-}
-
-/// Whether a variable is within the limits that every store keeps.
-fn check_variable(name: &str, value: &Json) -> Result<(), VariableError> {
-    let (name_bytes, value_bytes) = (name.len(), value.as_str().len());
-    if !(1..=MAX_NAME).contains(&name_bytes) {
-        let text = format!("a variable's name has 1 to {MAX_NAME} bytes, this one has {name_bytes}");
-        return Err(VariableError::Limit(text));
-    }
-    if value_bytes > MAX_VALUE {
-        let text = format!("a variable's value has at most {MAX_VALUE} bytes, the one of {name} has {value_bytes}");
-        return Err(VariableError::Limit(text));
-    }
-    Ok(())
-}
-
-/// There are as many variables as a store takes.
-fn too_many_variables() -> VariableError {
-    VariableError::Limit(format!("the store takes at most {MAX_VARIABLES} variables"))
 }

@@ -13,6 +13,7 @@ mod generator;
 mod granted;
 mod imports;
 mod instance;
+mod kept;
 mod limits;
 mod loader;
 mod outgoing;
@@ -20,6 +21,7 @@ mod pool;
 mod stdio;
 mod ticker;
 mod trap;
+mod turnstile;
 mod typed;
 
 pub use cache::{Cache, CacheError};
@@ -29,3 +31,6 @@ pub use engine::{EngineError, WasmEngine};
 pub use generator::GuestIds;
 pub use loader::{Binary, Loader};
 pub use pool::GuestPool;
+
+#[cfg(test)]
+mod sharing_tests;

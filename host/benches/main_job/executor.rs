@@ -4,11 +4,13 @@ use crate::sample::{component, spread};
 use futures_util::future::BoxFuture;
 use sandpool::executor::{Call, Cancel, EventSink, Executor, VariableError, Variables, Versioned};
 use sandpool::ids::IdScheme;
+use sandpool::metrics::Metrics;
 use sandpool::route::{IdRule, OnLostHost, PoolSize, Retry, Route, Source, StateGrants};
 use sandpool::task::ending::{Outcome, StopReason};
 use sandpool::task::log::Level;
 use sandpool::task::progress::Step;
 use sandpool::task::{Invocation, Request};
+use sandpool::tenant::Ledger;
 use sandpool::value::Json;
 use sandpool::wasm::{Cache, Compiler, GuestPool, Loader, WasmEngine};
 use std::path::PathBuf;
@@ -111,7 +113,13 @@ fn call(route: &Arc<Route>, input: &str) -> Call {
         cancel: Arc::new(Cancel::default()),
         sink: Arc::new(Nobody),
         variables: Arc::new(Nobody),
+        cpu: Arc::default(),
     }
+}
+
+/// An engine without tenants.
+pub fn engine() -> Arc<WasmEngine> {
+    WasmEngine::start(&Metrics::default(), Ledger::new(Arc::default())).expect("an engine")
 }
 
 /// Guests of one component whose reports go nowhere.

@@ -4,8 +4,6 @@ use crate::executor;
 use crate::http::{self, exchange};
 use crate::sample::{at, component};
 use crate::server::Server;
-use sandpool::metrics::Metrics;
-use sandpool::wasm::WasmEngine;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
@@ -74,7 +72,7 @@ impl Connection {
 
 /// Nanoseconds of one report of each kind, beside the same guest whose reports go nowhere.
 pub async fn costs() {
-    let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
+    let engine = executor::engine();
     let nowhere = executor::Guests::new(&engine, component("misbehaving.wasm"));
     let server = server();
     let mut connection = Connection::to(&server).await;

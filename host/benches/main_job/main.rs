@@ -20,9 +20,6 @@ mod sample;
 mod server;
 mod typed;
 
-use sandpool::metrics::Metrics;
-use sandpool::wasm::WasmEngine;
-
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|argument| argument == part);
@@ -31,7 +28,7 @@ fn main() {
         println!("1. one call in a fresh instance (hello.wasm), 2 threads");
         for in_flight in [1, 2, 32] {
             let bare = runtime.block_on(bare::nanos_per_call(in_flight));
-            let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
+            let engine = executor::engine();
             let through = runtime.block_on(executor::nanos_per_call(&engine, in_flight));
             println!(
                 "   {in_flight:>2} in flight: bare {:>6.1} µs, through Executor {:>6.1} µs, ratio {:.2}",
@@ -63,7 +60,7 @@ fn main() {
     }
     if wants("3") {
         println!("3. stop requested → store dropped");
-        let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
+        let engine = executor::engine();
         for spinners in [1, 8, 64] {
             // On a worker, where a request's handler would be.
             let stops = runtime.spawn(executor::stops(std::sync::Arc::clone(&engine), spinners));

@@ -1,10 +1,8 @@
 //! A route of world `route` against a typed one. Both give back what they are given, so that the rest is the host's work.
 
-use crate::executor::Guests;
-use sandpool::metrics::Metrics;
+use crate::executor::{self, Guests};
 use sandpool::schema::shape::{Integer, Shape};
 use sandpool::value::Json;
-use sandpool::wasm::WasmEngine;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -99,7 +97,7 @@ fn micros(took: Duration, calls: u32) -> f64 {
 /// Three rounds by turns; the best of each, in microseconds.
 pub async fn compare() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = WasmEngine::start(&Metrics::default()).expect("an engine");
+    let engine = executor::engine();
     let of = |file: PathBuf| Guests::new(&engine, file);
     let guests = [of(text(folder.path())), of(typed(folder.path()))];
     let shapes = fields().into_iter().map(|(name, _, shape)| (name.to_owned(), shape)).collect();

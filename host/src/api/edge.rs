@@ -1,12 +1,9 @@
-//! Owns what happens to every request around its endpoint: its id, its log line, the limit of its URI, and who may use
-//! the management endpoints. Must not know the endpoints.
+//! Owns what happens to every request around its endpoint: where it came from, its id, its log line, the limit of its
+//! URI. Must not know the endpoints.
 
-use super::caller::Caller;
 use super::problem::Problem;
 use super::{Api, request};
 use crate::metrics::Counted;
-use crate::principal::Principal;
-use crate::task::access::Allowed;
 use crate::trace;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
@@ -14,7 +11,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders};
@@ -44,17 +40,6 @@ const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 /// `X-Request-Id`
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Who may use the management endpoints.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Admin {
-    /// The authentication scheme; `None`: open to everybody.
-    pub scheme: Option<Arc<str>>,
-    /// Who of those who pass it; nobody named: all of them.
-    pub access: Allowed,
-    /// Who may look at everything.
-    pub viewers: Allowed,
-}
-
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub Option<SocketAddr>);
@@ -66,7 +51,7 @@ impl Peer {
     }
 
     /// Whether somebody on this machine asks, and not a proxy for somebody else.
-    fn is_local(self, headers: &HeaderMap) -> bool {
+    pub fn is_local(self, headers: &HeaderMap) -> bool {
         let here = self.0.is_some_and(|address| address.ip().to_canonical().is_loopback());
         let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
         // A browser here may speak for a page from elsewhere: by a name that was turned on this machine (DNS rebinding),
@@ -84,43 +69,6 @@ fn is_loopback(url: &str) -> bool {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,
-    }
-}
-
-/// Lets a caller use the management endpoints, or says why not; answers who it is, if anybody is asked.
-///
-/// # Errors
-/// 401 or 403.
-pub async fn admit_admin(api: &Api, parts: &Parts) -> Result<Option<Principal>, Problem> {
-    let principal = manager(api, parts).await?;
-    may_manage(api, principal.as_ref(), parts)?;
-    Ok(principal)
-}
-
-/// Who wants to use the management endpoints, if anybody is asked.
-///
-/// # Errors
-/// 401.
-pub async fn manager(api: &Api, parts: &Parts) -> Result<Option<Principal>, Problem> {
-    let surface = api.now();
-    let scheme = surface.options.admin.as_ref().and_then(|admin| admin.scheme.as_deref());
-    Caller::authenticate(api, scheme, parts).await
-}
-
-/// Whether somebody may use the management endpoints.
-///
-/// # Errors
-/// 403.
-pub fn may_manage(api: &Api, principal: Option<&Principal>, parts: &Parts) -> Result<(), Problem> {
-    match &api.now().options.admin {
-        None if Peer::of(parts).is_local(&parts.headers) => Ok(()),
-        None => Err(Problem::new(
-            403,
-            "Only callers on this machine may do this; `admin` in the configuration lets others.",
-        )),
-        Some(admin) if admin.access.is_empty() => Ok(()),
-        Some(admin) if principal.is_some_and(|principal| admin.access.admits(principal)) => Ok(()),
-        Some(_) => Err(Problem::new(403, "You may not manage this server.")),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Owns the endpoints that supervisors, load balancers and collectors of metrics ask.
 //! Must not touch the store: a slow disk is no reason to restart.
 
+use super::Api;
 use super::problem::or_problem;
-use super::{Api, edge};
+use super::role::Manager;
 use crate::metrics::MEDIA_TYPE;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -25,7 +26,7 @@ pub async fn ready(State(api): State<Api>) -> impl IntoResponse {
 /// `GET /-/metrics`: what the server counts and measures of itself, for those who may manage it.
 pub async fn metrics(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let admitted = edge::admit_admin(&api, &parts).await;
+    let admitted = Manager::looking_at_host(&api, &parts).await;
     let text = || ([(header::CONTENT_TYPE, MEDIA_TYPE)], api.now().options.metrics.text()).into_response();
     or_problem(admitted.map(|_| text()), &parts)
 }

@@ -37,9 +37,18 @@ pub async fn invoke(
         return Err(Problem::new(403, "You may not call this route."));
     }
     let rate = match &surface.limiter {
-        Some(limiter) => Some(limiter.take(&caller.bucket(parts))?),
+        Some(limiter) => Some(limiter.take(&caller.bucket(parts), "You")?),
         None => None,
     };
+    if let Some(tenant) = &route.tenant
+        && let Some(limiter) = surface.of_tenants.get(tenant)
+    {
+        let refused = |problem| {
+            options.metrics.tenant(tenant).refused.inc();
+            problem
+        };
+        limiter.take("", &format!("The tenant {tenant}")).map_err(refused)?;
+    }
     let key = request::idempotency_key(&parts.headers)?;
     if api.0.runner.is_draining() {
         return Err(SubmitError::Draining.into());

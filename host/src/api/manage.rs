@@ -5,24 +5,26 @@ pub(super) mod audit;
 pub(super) mod plugins;
 pub(super) mod pools;
 pub(super) mod routes;
+pub(super) mod state;
 pub(super) mod tasks;
+pub(super) mod tenants;
 
-use super::caller::not_acceptable;
-use super::edge::{self, Peer};
+use super::edge::Peer;
 use super::problem::{Problem, or_problem};
+use super::role::{self, Manager};
 use super::{Api, body, request};
 use crate::clock::{Clock, Timestamp};
-use crate::codec::{Answer, Format, negotiate};
 use crate::plugins::Plugins;
-use crate::principal::Principal;
 use crate::store::StoreError;
 use crate::store::registry::{Deed, Plugin, Registry, Revision, Standing};
+use crate::tenant::Ledger;
 use crate::value::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ pub struct Managed {
     pub routes: Arc<dyn Routes>,
     /// Keeps what was done.
     pub registry: Arc<dyn Registry>,
+    /// What tenants may use, and have used.
+    pub ledger: Arc<Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When this host started.
@@ -83,6 +87,9 @@ pub enum RouteFault {
     /// It is not for the API, or in the way of something else.
     #[error("{0}")]
     Conflict(String),
+    /// There are as many as there may be.
+    #[error("{0}")]
+    Full(String),
     /// There is no such route.
     #[error("there is no such route")]
     Unknown,
@@ -107,6 +114,9 @@ pub enum Origin {
 pub struct RouteView {
     /// Its name.
     pub name: Arc<str>,
+    /// The tenant that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Arc<str>>,
     /// Where it came from.
     pub origin: Origin,
     /// `Active`, `Paused`, `Draining`, `Compiling` or `Faulty`.
@@ -145,35 +155,17 @@ impl From<RouteFault> for Problem {
         match fault {
             RouteFault::Faults(faults) => Self::faults("The route is not one that can run.", faults),
             RouteFault::Conflict(words) => Self::new(409, format!("Nothing was changed: {words}.")),
+            RouteFault::Full(words) => {
+                Self::new(429, format!("The quota is used up: {words}. Nothing was changed.")).retry_after(60)
+            }
             RouteFault::Unknown => Self::new(404, "There is no route of this name."),
             RouteFault::Store(error) => error.into(),
         }
     }
 }
 
-/// Who manages, and how they want to be answered.
-pub(super) struct Manager {
-    pub principal: Option<Principal>,
-    pub answer: Answer,
-}
-
-impl Manager {
-    /// The caller's name, if anybody was asked.
-    pub fn name(&self) -> Option<String> {
-        self.principal.as_ref().map(|principal| principal.id.clone())
-    }
-}
-
-/// Lets somebody look.
-pub(super) async fn looker(api: &Api, parts: &Parts) -> Result<Manager, Problem> {
-    admitted(api, edge::manager(api, parts).await?, parts)
-}
-
-fn admitted(api: &Api, principal: Option<Principal>, parts: &Parts) -> Result<Manager, Problem> {
-    edge::may_manage(api, principal.as_ref(), parts)?;
-    let answer = negotiate(request::accepted(&parts.headers), &Format::ALL);
-    Ok(Manager { principal, answer: answer.ok_or_else(|| not_acceptable(&Format::ALL))? })
-}
+/// Whose deeds are noted apart: those of callers who may nothing. No tenant has this name.
+const STRANGERS: &str = "-";
 
 /// What a change answers.
 pub(super) type Changed = BoxFuture<'static, Result<Response, Problem>>;
@@ -201,6 +193,7 @@ async fn changed(
 ) -> Response {
     let mut deed = Deed {
         at: api.0.managed.clock.now(),
+        tenant: None,
         by: None,
         from: Peer::of(&parts).0.map(|address| address.ip().to_canonical().to_string()),
         action: action(&parts),
@@ -208,15 +201,24 @@ async fn changed(
         detail: None,
     };
     let asked = parts.clone();
-    let principal = edge::manager(&api, &parts).await;
+    let principal = role::authenticate(&api, &parts).await;
     if let Ok(Some(principal)) = &principal {
         deed.by = Some(principal.id.clone());
     }
-    let answer = match principal.and_then(|principal| admitted(&api, principal, &parts)) {
+    let manager = principal.and_then(|principal| Manager::of(&api, principal, &parts));
+    deed.tenant = match &manager {
+        Ok(manager) => manager.role.tenant_of(named(&parts).as_deref()),
+        Err(_) => Some(STRANGERS.into()),
+    };
+    let answer = match manager.and_then(|manager| admitted(&api, manager)) {
         Ok(manager) => change(api.clone(), manager, parts, body).await,
         Err(problem) => {
             // Whoever is still sending must be able to read why it was refused.
             body::drain(body.into_data_stream()).await;
+            if api.0.changes.take(&format!("refused {:?}", deed.from), "").is_err() {
+                // A flood of them is not worth a write each.
+                return or_problem(Err(problem), &asked);
+            }
             Err(problem)
         }
     };
@@ -227,6 +229,21 @@ async fn changed(
         tracing::error!("what was managed could not be noted: {error}");
     }
     response
+}
+
+/// Whether the caller may change something now.
+fn admitted(api: &Api, manager: Manager) -> Result<Manager, Problem> {
+    manager.role.check_change()?;
+    if let Some(tenant) = manager.role.tenant.as_ref().filter(|_| manager.role.is_bound()) {
+        api.0.changes.take(&tenant.name, "The tenant's members")?;
+    }
+    Ok(manager)
+}
+
+/// The name of what is to be changed.
+fn named(parts: &Parts) -> Option<String> {
+    let segment = parts.uri.path().split('/').nth(3)?;
+    Some(percent_decode_str(segment).decode_utf8_lossy().into_owned())
 }
 
 /// What is asked for: of the query only what says so, since credentials may stand there.

@@ -16,6 +16,9 @@ const MOST_CALLERS: u64 = 100_000;
 /// Whoever is idle as long has all of its burst again, unless the rate is below one in this time.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
+/// What submits are called in a refusal.
+pub const SUBMITS: [&str; 2] = ["submit", "tasks"];
+
 /// `server.rate_limit`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -31,21 +34,28 @@ type Bucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformatio
 pub struct Limiter {
     quota: Quota,
     limit: RateLimit,
+    /// What is limited, as a verb and its object.
+    what: [&'static str; 2],
     buckets: Cache<String, Arc<Bucket>>,
 }
 
 impl Limiter {
     /// A limiter that has seen nobody.
     #[must_use]
-    pub fn new(limit: RateLimit) -> Self {
+    pub fn new(limit: RateLimit, what: [&'static str; 2]) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(limit.per_second)).allow_burst(at_least_one(limit.burst));
         let buckets = Cache::builder().max_capacity(MOST_CALLERS).time_to_idle(FORGOTTEN).build();
-        Self { quota, limit, buckets }
+        Self { quota, limit, what, buckets }
     }
 
-    /// Takes one from the caller's bucket; answers the header fields that tell what is left.
-    pub fn take(&self, caller: &str) -> Result<[(HeaderName, HeaderValue); 2], Problem> {
+    /// What it allows.
+    pub fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
+    /// Takes one from the caller's bucket; answers the header fields that tell what is left. `who` it is stands in the refusal.
+    pub fn take(&self, caller: &str, who: &str) -> Result<[(HeaderName, HeaderValue); 2], Problem> {
         let new = || Arc::new(RateLimiter::direct(self.quota).with_middleware());
         let bucket: Arc<Bucket> = match self.buckets.get(caller) {
             Some(bucket) => bucket,
@@ -56,9 +66,9 @@ impl Limiter {
             Err(refused) => {
                 let wait = refused.wait_time_from(DefaultClock::default().now());
                 let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-                let RateLimit { per_second, burst } = self.limit;
+                let (RateLimit { per_second, burst }, [verb, object]) = (self.limit, self.what);
                 let words = format!(
-                    "You may submit {per_second} tasks a second, and {burst} at once; \
+                    "{who} may {verb} {per_second} {object} a second, and {burst} at once; \
                      that is used up. Try again in {seconds} s. Nothing was stored."
                 );
                 let problem = Problem::new(429, words).retry_after(seconds);
@@ -94,8 +104,8 @@ mod tests {
 
     #[test]
     fn each_caller_has_a_bucket_of_its_own() {
-        let limiter = Limiter::new(RateLimit { per_second: 1, burst: 3 });
-        let left = |caller| limiter.take(caller).map(|[_, (_, value)]| value.to_str().expect("text").to_owned());
+        let limiter = Limiter::new(RateLimit { per_second: 1, burst: 3 }, SUBMITS);
+        let left = |caller| limiter.take(caller, "You").map(|[_, (_, value)]| value.to_str().expect("text").to_owned());
         assert_eq!(left("a").expect("allowed"), "\"submits\";r=2;t=1");
         assert_eq!(left("a").expect("allowed"), "\"submits\";r=1;t=2");
         assert_eq!(left("a").expect("allowed"), "\"submits\";r=0;t=3");

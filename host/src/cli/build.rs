@@ -4,7 +4,6 @@
 use super::run::{self, Terminal};
 use super::{Ending, Refusal, say, say_error};
 use crate::app;
-use crate::metrics::Metrics;
 use crate::project::{self, Build, Built, Case, Project};
 use crate::wasm::{Inspection, Loader};
 use serde_json::json;
@@ -55,7 +54,7 @@ pub fn build(arguments: &Arguments) -> Result<Ending, Refusal> {
         Built::New => build.made(),
         Built::Fresh => project.component.clone(),
     };
-    let loader = app::loader(&Metrics::default())?;
+    let loader = app::lone_loader()?;
     let facts = loader.program(&loader.read(&file)?)?.inspect(loader.engine());
     let Some(world) = facts.world else {
         let why = facts.fault.unwrap_or_default();

@@ -3,7 +3,6 @@
 use super::{Ending, Refusal, say};
 use crate::app;
 use crate::config::Config;
-use crate::metrics::Metrics;
 use crate::site;
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ pub struct Arguments {
 
 pub fn check(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
-    let loaded = site::load_files(&config.routes, &app::loader(&Metrics::default())?)?;
+    let loaded = site::load_files(&config.routes, &app::lone_loader()?)?;
     site::endpoints(&config, &loaded)?;
     for warning in config.auth.warnings() {
         say(&format!("{}: warning: {warning}", arguments.config.display()));

@@ -2,7 +2,6 @@
 
 use super::{Ending, Refusal, say};
 use crate::app;
-use crate::metrics::Metrics;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -15,7 +14,7 @@ pub struct Arguments {
 }
 
 pub fn inspect(arguments: &Arguments) -> Result<Ending, Refusal> {
-    let loader = app::loader(&Metrics::default())?;
+    let loader = app::lone_loader()?;
     let inspection = loader.program(&loader.read(&arguments.component)?)?.inspect(loader.engine());
     if arguments.json {
         say(&serde_json::to_string_pretty(&inspection)?);

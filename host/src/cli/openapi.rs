@@ -3,7 +3,6 @@
 use super::{Ending, Refusal, say};
 use crate::app;
 use crate::config::Config;
-use crate::metrics::Metrics;
 use crate::site;
 use std::path::PathBuf;
 
@@ -23,7 +22,7 @@ pub struct Arguments {
 pub fn openapi(arguments: &Arguments) -> Result<Ending, Refusal> {
     let config = Config::load(&arguments.config)?;
     // The components are loaded, since they describe themselves.
-    let loaded = site::load_files(&config.routes, &app::loader(&Metrics::default())?)?;
+    let loaded = site::load_files(&config.routes, &app::lone_loader()?)?;
     let document = site::endpoints(&config, &loaded)?.document();
     let text =
         if arguments.yaml { serde_yaml::to_string(&document)? } else { serde_json::to_string_pretty(&document)? };

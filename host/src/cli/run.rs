@@ -99,7 +99,7 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Ending, Refusal> {
     let terminal = Terminal::new(!arguments.json && std::io::stderr().is_terminal());
-    let outcome = attempt(&app::loader(&Metrics::default())?, arguments, &terminal)?;
+    let outcome = attempt(&app::lone_loader()?, arguments, &terminal)?;
     terminal.bar.finish_and_clear();
     Ok(answer(outcome, arguments.json))
 }
@@ -208,7 +208,8 @@ fn call(arguments: &Arguments, route: &Arc<Route>, store: &Arc<dyn Store>, sink:
         }),
         cancel: Arc::new(Cancel::default()),
         sink,
-        variables: Arc::new(GrantedVariables::new(Arc::clone(store), route.state.clone())),
+        variables: Arc::new(GrantedVariables::new(Arc::clone(store), route, u64::MAX)),
+        cpu: Arc::default(),
     }
 }
 

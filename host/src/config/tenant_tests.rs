@@ -81,6 +81,7 @@ fn what_a_tenants_route_may_not_have_is_refused() {
     let cases = [
         ("acme:x", "path: /x", "path: expected one below /acme, which the tenant acme has"),
         ("x", "path: /acme/x", "name: expected `acme:x`"),
+        ("none:x", "path: /x", "name: there is no tenant `none`"),
         ("bolt:x", "path: /acme/x", "path: expected one below /bolt"),
         ("acme:x", "path: /acme/x, plugin: 'bolt:p'", "plugin: expected one of acme"),
         ("acme:x", "path: /acme/x, using: [secret]", "using: expected nothing"),

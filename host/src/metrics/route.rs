@@ -64,6 +64,8 @@ pub struct RouteMetrics {
     pub queue_wait: Histogram,
     /// How long each attempt ran.
     pub run: Histogram,
+    /// How much CPU time each attempt took.
+    pub cpu: Histogram,
     ended: Arc<[(State, Counter)]>,
     refused: Arc<[(Refused, Counter)]>,
 }
@@ -121,6 +123,7 @@ pub struct Routes {
     slots_max: Family<Labels, Gauge>,
     queue_wait: Histograms,
     run: Histograms,
+    cpu: Histograms,
 }
 
 impl Routes {
@@ -136,6 +139,7 @@ impl Routes {
             slots_max: Family::default(),
             queue_wait: long(),
             run: long(),
+            cpu: long(),
         };
         registry.register("tasks_submitted", "Requests that became tasks", routes.submitted.clone());
         registry.register("tasks_refused", "Requests that did not become tasks, by reason", routes.refused.clone());
@@ -148,6 +152,8 @@ impl Routes {
         let help = "From a task's creation to its first start";
         registry.register_with_unit("queue_wait", help, Unit::Seconds, routes.queue_wait.clone());
         registry.register_with_unit("run", "How long each attempt ran", Unit::Seconds, routes.run.clone());
+        let help = "How much CPU time each attempt took";
+        registry.register_with_unit("task_cpu", help, Unit::Seconds, routes.cpu.clone());
         routes
     }
 
@@ -159,6 +165,7 @@ impl Routes {
         }
         self.queue_wait.remove(&own);
         self.run.remove(&own);
+        self.cpu.remove(&own);
         for state in State::ALL {
             self.ended.remove(&own.with("state", &state.to_string()));
         }
@@ -179,6 +186,7 @@ impl Routes {
             slots_max: self.slots_max.get_or_create_owned(&own),
             queue_wait: self.queue_wait.get_or_create_owned(&own),
             run: self.run.get_or_create_owned(&own),
+            cpu: self.cpu.get_or_create_owned(&own),
             ended: State::ALL.into_iter().filter(|state| state.is_final()).map(ended).collect(),
             refused: Refused::ALL.into_iter().map(|(why, name)| refused(why, name)).collect(),
         }

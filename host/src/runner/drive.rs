@@ -3,9 +3,9 @@
 
 use super::lane::{Admission, Slot, Waiter};
 use super::live::Live;
-use super::{GrantedVariables, Guests, LoadedRoute, Runner, note_end};
+use super::{GrantedVariables, Guests, LoadedRoute, Options, Runner, note_end};
 use crate::clock::Timestamp;
-use crate::executor::{Call, EventSink};
+use crate::executor::{Call, CpuTime, EventSink};
 use crate::metrics::{Counted, RouteMetrics};
 use crate::route::OnLostHost;
 use crate::store::{Claim, StoreError};
@@ -150,10 +150,11 @@ impl Runner {
         }
         live.publish(task.clone());
         drop(turn);
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), Arc::default());
         let span = span_of(&task);
-        let outcome = self.run(live, guests, &task).instrument(span.clone()).await;
+        let outcome = self.run(live, guests, &task, &cpu).instrument(span.clone()).await;
         metrics.run.observe(began.elapsed());
+        note_cpu(&task, cpu.total(), metrics);
         // The instance is gone, so the next task may have its place while this one's end is written.
         drop(slot);
         let next = match outcome {
@@ -187,8 +188,10 @@ impl Runner {
         })
     }
 
-    async fn run(&self, live: &Arc<Live>, guests: &Guests, task: &Task) -> Outcome {
-        let variables = GrantedVariables::new(Arc::clone(&self.0.options.store), live.route.state.clone());
+    async fn run(&self, live: &Arc<Live>, guests: &Guests, task: &Task, cpu: &Arc<CpuTime>) -> Outcome {
+        let Options { store, ledger, .. } = &self.0.options;
+        let most = ledger.account(live.route.tenant.as_deref()).quota().state;
+        let variables = GrantedVariables::new(Arc::clone(store), &live.route, most);
         let mut running = guests.executor.run(Call {
             task: task.id.clone(),
             attempt: task.attempt,
@@ -197,6 +200,7 @@ impl Runner {
             cancel: Arc::clone(&live.cancel),
             sink: Arc::clone(live) as _,
             variables: Arc::new(variables),
+            cpu: Arc::clone(cpu),
         });
         let reason = tokio::select! {
             biased;
@@ -335,6 +339,13 @@ fn span_of(task: &Task) -> Span {
         parent.adopt(&span);
     }
     span
+}
+
+/// Measures and logs the CPU time of an attempt.
+fn note_cpu(task: &Task, cpu: Duration, metrics: &RouteMetrics) {
+    metrics.cpu.observe(cpu);
+    let (id, route, attempt) = (&task.id, &task.name, task.attempt);
+    tracing::debug!(target: "task", task = %id, %route, attempt, cpu_seconds = cpu.as_secs_f64(), "ran");
 }
 
 /// Notes in the span of an attempt where the task stands after it.

@@ -86,7 +86,12 @@ impl Runner {
     ) -> Result<Arc<Task>, SubmitError> {
         let lane = self.0.lanes.of(&loaded.route);
         let submitted = self.submit_in(&lane, loaded, invocation, key).await;
-        submitted.inspect_err(|error| lane.metrics.refused(error.kind()))
+        submitted.inspect_err(|error| {
+            lane.metrics.refused(error.kind());
+            if matches!(error.kind(), Refused::Quota | Refused::BodiesFull) {
+                self.0.options.ledger.account(loaded.route.tenant.as_deref()).metrics.refused.inc();
+            }
+        })
     }
 
     async fn submit_in(
@@ -106,6 +111,12 @@ impl Runner {
             let known = self.0.options.store.submitted(submission.clone()).await.map_err(SubmitError::Store)?;
             if let Some(known) = known {
                 return self.repeated(known).await;
+            }
+        }
+        if route.tenant.is_some() {
+            let account = self.0.options.ledger.account(route.tenant.as_deref());
+            if account.is_over_stored() {
+                return Err(SubmitError::StoreFull(account.quota().stored));
             }
         }
         let admission = lane.admit(kib(&invocation)).map_err(|full| match full {

@@ -1,10 +1,12 @@
-//! Owns retention: finished tasks go when they are old enough.
+//! Owns retention: finished tasks go when they are old enough, those of a tenant also when they take more than it has.
 //! Must not know live tasks; they are never touched.
 
-use super::Runner;
-use crate::clock::Timestamp;
+use super::{Options, Runner};
+use crate::store::StoreError;
 use std::time::Duration;
 
+/// How often what tenants store is counted.
+const QUOTA_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -23,12 +25,45 @@ impl Runner {
         }
     }
 
+    /// Keeps tenants' tasks within what they may take of the store, until the host goes down.
+    pub async fn keep_quotas(self) {
+        loop {
+            tokio::select! {
+                () = self.0.draining.cancelled() => return,
+                () = tokio::time::sleep(QUOTA_INTERVAL) => {}
+            }
+            if let Err(error) = self.keep_quotas_once().await {
+                tracing::error!("what tenants store could not be counted: {error}");
+            }
+        }
+    }
+
+    async fn keep_quotas_once(&self) -> Result<(), StoreError> {
+        let Options { store, ledger, .. } = &self.0.options;
+        let accounts = ledger.tenants();
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let usage = store.usage().await?;
+        for account in accounts {
+            let Some(name) = &account.name else { continue };
+            let stored = usage.iter().find(|of| of.name == *name).map_or(0, |of| of.bytes);
+            account.note_stored(stored);
+            let most = account.quota().stored;
+            if stored > most {
+                // A tenth at once, so that there is room for some time.
+                let removed = store.evict(name, most - most / 10).await?;
+                tracing::debug!(tenant = %name, stored, removed, "removed tasks before their time");
+            }
+        }
+        Ok(())
+    }
+
     async fn sweep_once(&self) {
         let options = &self.0.options;
         loop {
             let now = options.clock.now();
-            let before = |kept: Duration| Timestamp(now.0.saturating_sub(Timestamp(0).after(kept).0));
-            match options.store.purge(before(options.retention), before(options.retention_failed)).await {
+            match options.store.purge(now.before(options.retention), now.before(options.retention_failed)).await {
                 Ok(0) => return,
                 Ok(_) if self.is_draining() => return,
                 Ok(_) => {}

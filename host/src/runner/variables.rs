@@ -2,24 +2,34 @@
 //! Must not know where variables are kept.
 
 use crate::executor::{VariableError, Variables, Versioned};
-use crate::route::StateGrants;
+use crate::route::{Route, StateGrants};
 use crate::store::{Store, StoreError};
+use crate::tenant::full_name;
 use crate::value::Json;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use std::sync::Arc;
 
-/// The shared variables behind a route's grants.
+/// The shared variables behind a route's grants. Guests know short names: those of a tenant's route are completed here.
 pub struct GrantedVariables {
     store: Arc<dyn Store>,
     grants: StateGrants,
+    tenant: Option<Arc<str>>,
+    most: u64,
 }
 
 impl GrantedVariables {
-    /// The variables of `store`, limited to `grants`.
+    /// The variables of `store` that the route may use; `most` is how many bytes those of its tenant may take together.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, grants: StateGrants) -> Self {
-        Self { store, grants }
+    pub fn new(store: Arc<dyn Store>, route: &Route, most: u64) -> Self {
+        Self { store, grants: route.state.clone(), tenant: route.tenant.clone(), most }
+    }
+
+    fn full(&self, name: String) -> String {
+        match &self.tenant {
+            Some(tenant) => full_name(tenant, &name),
+            None => name,
+        }
     }
 }
 
@@ -28,15 +38,21 @@ impl Variables for GrantedVariables {
         if !self.grants.may_read(&name) {
             return denied();
         }
-        Box::pin(async { self.store.variable(name).await.map_err(unavailable) })
+        Box::pin(async { self.store.variable(self.full(name)).await.map_err(unavailable) })
     }
 
     fn set(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
-        if self.grants.may_write(&name) { self.store.set_variable(name, value) } else { denied() }
+        if !self.grants.may_write(&name) {
+            return denied();
+        }
+        self.store.set_variable(self.full(name), value, self.most)
     }
 
     fn update(&self, name: String, expected: Option<u64>, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
-        if self.grants.may_write(&name) { self.store.update_variable(name, expected, value) } else { denied() }
+        if !self.grants.may_write(&name) {
+            return denied();
+        }
+        self.store.update_variable(self.full(name), expected, value, self.most)
     }
 
     fn names(&self) -> Vec<String> {

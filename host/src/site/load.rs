@@ -133,7 +133,9 @@ pub(super) async fn versions(
 fn ids(loader: &Loader, route: &Route) -> Result<Ids, LoadError> {
     match &route.id {
         IdRule::Scheme(scheme) => Ok(Ids::Scheme(*scheme)),
-        IdRule::Component(file) => Ok(Ids::Guest(Arc::new(loader.ids(&loader.program(&loader.read(file)?)?)?))),
+        IdRule::Component(file) => {
+            Ok(Ids::Guest(Arc::new(loader.ids(&loader.program(&loader.read(file)?)?, route.tenant.as_deref())?)))
+        }
     }
 }
 

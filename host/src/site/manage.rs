@@ -4,12 +4,16 @@
 use super::{Inner, Runtime, Site, SiteError, State, endpoints, has_name, load, offered, standing_as};
 use crate::api::manage::{Origin, RouteFault, RouteView, Routes, Written};
 use crate::config::Format;
-use crate::route::PluginChoice;
+use crate::route::{PluginChoice, Route};
 use crate::runner::Deployed;
 use crate::store::registry::{Plugin, Revision, Standing};
+use crate::tenant::{named, of_name};
 use crate::value::Json;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+
+/// The most routes that may come at runtime: all are looked through at each change.
+const MOST_ROUTES: usize = 10_000;
 
 impl Routes for Site {
     fn list(&self) -> BoxFuture<'_, Vec<RouteView>> {
@@ -84,6 +88,9 @@ impl Site {
         let before = state.runtime.get(&*name);
         let standing = before.map_or(Standing::Active, |route| route.standing);
         let is_new = before.is_none();
+        if is_new {
+            state.check_room(&route)?;
+        }
         let mut revision = Revision {
             name: Arc::clone(&route.name),
             revision: 0,
@@ -165,6 +172,20 @@ impl Site {
 }
 
 impl State {
+    /// Whether one more route that came at runtime is taken.
+    fn check_room(&self, route: &Route) -> Result<(), RouteFault> {
+        if self.runtime.len() >= MOST_ROUTES {
+            return Err(RouteFault::Full(format!("there are {MOST_ROUTES} routes that came at runtime")));
+        }
+        let tenant = route.tenant.as_deref().and_then(|tenant| named(&self.config.tenants, tenant));
+        let Some(tenant) = tenant else { return Ok(()) };
+        let own = self.runtime.keys().filter(|name| of_name(name) == Some(&*tenant.name)).count();
+        match own < tenant.quota.routes as usize {
+            true => Ok(()),
+            false => Err(RouteFault::Full(format!("the tenant {} has {own} routes, as many as it may", tenant.name))),
+        }
+    }
+
     fn of_runtime(&self, name: &str) -> Result<&Runtime, RouteFault> {
         let of_file = || self.config.routes.iter().any(|route| *route.name == *name);
         match self.runtime.get(name) {
@@ -208,6 +229,7 @@ impl Runtime {
         let view = deployed.as_ref().ok().and_then(|deployed| view_of(deployed, Origin::Api));
         let mut view = view.unwrap_or_else(|| RouteView {
             name: Arc::clone(&revision.name),
+            tenant: of_name(&revision.name).map(Arc::from),
             fault: deployed.as_ref().err().cloned(),
             ..RouteView::default()
         });
@@ -224,6 +246,7 @@ fn view_of(deployed: &Deployed, origin: Origin) -> Option<RouteView> {
     let route = &deployed.main()?.route;
     Some(RouteView {
         name: Arc::clone(&route.name),
+        tenant: route.tenant.clone(),
         method: Some(route.method.clone()),
         path: Some(route.path.clone()),
         origin,

@@ -1,7 +1,7 @@
 //! Owns noticing that the configuration's file, or a component that it names, has changed.
 //! Must not know what becomes of a change.
 
-use super::Site;
+use super::{Options, Site};
 use crate::route::{IdRule, Source};
 use futures_util::{Stream, StreamExt};
 use std::fs::Metadata;
@@ -13,6 +13,9 @@ use std::time::{Duration, SystemTime};
 /// How often the files are looked at. A change counts once it has stood as long.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// The longest time between two looks for old entries of the audit log.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
+
 /// What tells a changed file from the same one; `None`: it is not there.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
@@ -21,7 +24,23 @@ impl Site {
     /// Before that, what was left to be compiled at the start is.
     pub async fn run(self, asked: impl Stream<Item = ()> + Send) {
         let compiling = self.clone();
-        tokio::join!(compiling.compile_pending(), self.watch(asked));
+        tokio::join!(compiling.compile_pending(), self.watch(asked), self.forget_deeds());
+    }
+
+    /// Removes old entries of the audit log.
+    async fn forget_deeds(&self) {
+        loop {
+            let kept = self.state().await.config.audit_retention;
+            let Options { registry, clock, .. } = &self.0.options;
+            match registry.purge_deeds(clock.now().before(kept)).await {
+                Ok(0) => tokio::time::sleep((kept / 10).clamp(INTERVAL, LONGEST_INTERVAL)).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!("old entries of the audit log could not be removed: {error}");
+                    tokio::time::sleep(LONGEST_INTERVAL).await;
+                }
+            }
+        }
     }
 
     async fn watch(&self, asked: impl Stream<Item = ()> + Send) {

@@ -7,6 +7,7 @@ pub(super) mod outbox;
 pub(super) mod search;
 pub(super) mod submissions;
 pub(super) mod tasks;
+pub(super) mod usage;
 pub(super) mod variables;
 
 use super::{Claim, Store};
@@ -41,7 +42,9 @@ macro_rules! suite {
                 a_task_stays_as_long_as_its_callback_is_due],
             model: [any_history_agrees_with_the_state_machine],
             variables: [versions_count_from_one, a_conflict_names_the_stored_version, concurrent_increments_add_up,
-                initial_values_never_overwrite, initial_values_are_written_all_or_none, limits_are_named]);
+                initial_values_never_overwrite, initial_values_are_written_all_or_none, limits_are_named, variables_are_counted_by_tenant,
+                variables_of_a_tenant_share_their_bytes, a_removed_version_never_comes_again],
+            usage: [any_history_is_charged_exactly, the_tenants_oldest_ended_tasks_go_first, evictions_are_bounded]);
     };
     (@ $backend:ident, $open:expr, $($module:ident: [$($test:ident),*]),*) => {
         mod $backend {

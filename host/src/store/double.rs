@@ -4,13 +4,14 @@
 mod events;
 mod outbox;
 mod script;
+mod usage;
 mod variables;
 
 pub use script::{Hold, Hook, Operation, Write};
 
 use super::search::page_of;
 use super::{Answer, Claim, Events, KeptEvent, Note, PURGE_BATCH, Store, StoreError};
-use super::{Page, Scope, Search, Submission, Submitted};
+use super::{Page, Scope, Search, Submission, Submitted, TenantUse};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
@@ -43,6 +44,8 @@ type Key = (Option<String>, String, String);
 struct Contents {
     tasks: HashMap<TaskId, Kept>,
     variables: BTreeMap<String, Versioned>,
+    /// The highest version of a removed one.
+    removed: u64,
     submissions: HashMap<Key, ([u8; 32], TaskId)>,
     deliveries: outbox::Deliveries,
     inserted: u64,
@@ -202,10 +205,10 @@ impl Double {
         })
     }
 
-    fn write_variable<'a>(
+    fn write_variable<'a, T: Send + 'a>(
         &'a self,
-        write: impl FnOnce(&mut Contents) -> Result<u64, VariableError> + Send + 'a,
-    ) -> BoxFuture<'a, Result<u64, VariableError>> {
+        write: impl FnOnce(&mut Contents) -> Result<T, VariableError> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, VariableError>> {
         Box::pin(async move {
             let mut contents = locked(&self.contents);
             let contents = contents.open().map_err(|error| VariableError::Unavailable(error.to_string()))?;
@@ -301,7 +304,11 @@ impl Contents {
             task.completed.is_some_and(|completed| completed < before) && !self.deliveries.is_due(&task.id)
         };
         let old: Vec<Task> = self.in_order(old).into_iter().take(PURGE_BATCH as usize).collect();
-        for task in &old {
+        self.remove(&old)
+    }
+
+    fn remove(&mut self, old: &[Task]) -> u32 {
+        for task in old {
             self.tasks.remove(&task.id);
             self.events.retain(|event| event.task != task.id);
             self.deliveries.forget(&task.id);
@@ -421,6 +428,11 @@ impl Store for Double {
         self.read(None, move |contents| contents.purge(completed_before, others_before))
     }
 
+    fn evict(&self, tenant: &str, keep: u64) -> Answer<'_, u32> {
+        let tenant = tenant.to_owned();
+        self.read(None, move |contents| contents.evict(&tenant, keep))
+    }
+
     fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()> {
         Box::pin(async move { locked(&self.contents).open()?.init(variables) })
     }
@@ -429,8 +441,8 @@ impl Store for Double {
         self.read(None, move |contents| contents.variables.get(&name).cloned())
     }
 
-    fn set_variable(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
-        self.write_variable(move |contents| contents.set(name, value))
+    fn set_variable(&self, name: String, value: Json, most: u64) -> BoxFuture<'_, Result<u64, VariableError>> {
+        self.write_variable(move |contents| contents.set(name, value, most))
     }
 
     fn update_variable(
@@ -438,12 +450,21 @@ impl Store for Double {
         name: String,
         expected: Option<u64>,
         value: Json,
+        most: u64,
     ) -> BoxFuture<'_, Result<u64, VariableError>> {
-        self.write_variable(move |contents| contents.update(name, expected, value))
+        self.write_variable(move |contents| contents.update(name, expected, value, most))
     }
 
-    fn variable_names(&self) -> Answer<'_, Vec<String>> {
-        self.read(None, |contents| contents.variables.keys().cloned().collect())
+    fn remove_variable(&self, name: String, expected: Option<u64>) -> BoxFuture<'_, Result<bool, VariableError>> {
+        self.write_variable(move |contents| contents.remove_variable(&name, expected))
+    }
+
+    fn variable_names(&self, tenant: Option<String>) -> Answer<'_, Vec<String>> {
+        self.read(None, move |contents| contents.names(tenant.as_deref()))
+    }
+
+    fn usage(&self) -> Answer<'_, Vec<TenantUse>> {
+        self.read(None, |contents| contents.usage())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

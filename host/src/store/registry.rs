@@ -9,8 +9,10 @@ use std::sync::Arc;
 pub const CHUNK: usize = 1 << 20;
 /// The most former definitions of a route that are kept.
 pub const REVISIONS: u32 = 20;
-/// The most entries of the audit log that are kept; the oldest go first.
+/// The most entries of the audit log about the host's own things that are kept; the oldest go first.
 pub const AUDIT_ENTRIES: u32 = 100_000;
+/// The most about a tenant's. They push out none but the same tenant's.
+pub const TENANT_AUDIT_ENTRIES: u32 = 10_000;
 
 /// A version of a plugin. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,22 @@ pub enum Added {
     Same(Plugin),
     /// The version is there, with other bytes: nothing was changed.
     Other(Plugin),
+    /// Its tenant has no room for it: what is used, and what is allowed. Nothing was changed.
+    Full(String),
+}
+
+/// What a tenant may keep of plugins. The host's own have no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginQuota {
+    /// Versions.
+    pub versions: u32,
+    /// Bytes of their components; one of two versions counts twice.
+    pub bytes: u64,
+}
+
+impl PluginQuota {
+    /// No limit.
+    pub const NONE: Self = Self { versions: u32::MAX, bytes: u64::MAX };
 }
 
 /// Whether a route takes and starts tasks.
@@ -90,6 +108,8 @@ pub struct Revision {
 pub struct Deed {
     /// When.
     pub at: Timestamp,
+    /// The tenant whose things it was about; `None`: the host's own.
+    pub tenant: Option<Arc<str>>,
     /// Who; `None`: nobody had to say who they are.
     pub by: Option<String>,
     /// From which address.
@@ -111,12 +131,36 @@ pub struct NumberedDeed {
     pub deed: Deed,
 }
 
+/// Which deeds are looked for: those that fit all that is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeedFilter {
+    /// With lower numbers.
+    pub before: u64,
+    /// About this tenant's things; `None`: about anybody's.
+    pub tenant: Option<Arc<str>>,
+    /// By this user.
+    pub by: Option<String>,
+    /// With this text in what was done; case counts.
+    pub action: Option<String>,
+    /// At this moment or later.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+}
+
+impl Default for DeedFilter {
+    /// All.
+    fn default() -> Self {
+        Self { before: u64::MAX, tenant: None, by: None, action: None, since: None, until: None }
+    }
+}
+
 /// Durable storage of plugins, routes and deeds. An answer means: it is on disk.
 pub trait Registry: Send + Sync + 'static {
     /// Keeps a piece of a component, from 0. Pieces that belong to no plugin in the end are removed by [`Registry::sweep_components`].
     fn keep_chunk(&self, digest: &str, number: u32, bytes: Vec<u8>) -> Answer<'_, ()>;
-    /// Adds a version whose pieces are kept.
-    fn add_plugin(&self, plugin: Plugin) -> Answer<'_, Added>;
+    /// Adds a version whose pieces are kept, if all versions in its tenant's name space stay within `most`.
+    fn add_plugin(&self, plugin: Plugin, most: PluginQuota) -> Answer<'_, Added>;
     /// All versions of all plugins, by name, oldest first.
     fn plugins(&self) -> Answer<'_, Vec<Plugin>>;
     /// A component's bytes; `None` when it is not there as a whole.
@@ -135,8 +179,10 @@ pub trait Registry: Send + Sync + 'static {
     fn set_standing(&self, name: &str, standing: Standing) -> Answer<'_, bool>;
     /// Removes a route and all its definitions; `false`: there is none.
     fn remove_route(&self, name: &str) -> Answer<'_, bool>;
-    /// Notes a deed.
+    /// Notes a deed. The oldest of the same tenant, or of the host's own, go when there are too many.
     fn note_deed(&self, deed: Deed) -> Answer<'_, ()>;
-    /// The newest deeds before this number, newest first, at most `limit`.
-    fn deeds(&self, before: u64, limit: u32) -> Answer<'_, Vec<NumberedDeed>>;
+    /// The newest deeds of these, newest first, at most `limit`.
+    fn deeds(&self, filter: DeedFilter, limit: u32) -> Answer<'_, Vec<NumberedDeed>>;
+    /// Removes deeds from before this moment, oldest first, at most [`super::PURGE_BATCH`]; answers how many.
+    fn purge_deeds(&self, before: Timestamp) -> Answer<'_, u32>;
 }

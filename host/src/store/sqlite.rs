@@ -1,7 +1,9 @@
 //! Owns the SQLite store: which operation goes to which thread, and the store's opening and closing.
 //! Must not know who runs tasks or how clients see them; statements stand in the modules below.
 
+mod charges;
 mod cursor;
+mod deeds;
 mod events;
 mod file;
 mod outbox;
@@ -22,6 +24,7 @@ mod writer;
 
 use super::events::{EVENTS_BYTES, REPLAY_BYTES};
 use super::{Answer, Claim, Events, Note, Page, Scope, Search, Store, StoreError, StoreUrl, Submission, Submitted};
+use super::{TenantUse, usage};
 use crate::clock::Timestamp;
 use crate::executor::{VariableError, Versioned};
 use crate::ids::TaskId;
@@ -114,6 +117,11 @@ impl SqliteStore {
         }
     }
 
+    /// For what may take long.
+    fn searching(&self) -> &Port {
+        self.searcher.as_ref().unwrap_or(&self.writer)
+    }
+
     /// A database in memory has only the writer's connection.
     fn reading(&self) -> &Port {
         self.readers.as_ref().unwrap_or(&self.writer)
@@ -171,9 +179,9 @@ impl Store for SqliteStore {
         // The callback is due from the same commit on.
         let has_callbacks = Arc::clone(&self.has_callbacks);
         let finished = self.writer.ask(bytes, move |on| {
-            let ended = tasks::finish(on, &id, attempt, &ending)?;
-            let looks = ended && has_callbacks.load(Ordering::SeqCst);
-            Ok((ended, looks && outbox::enter(on, &id, ending.at)?))
+            let Some(seq) = tasks::finish(on, &id, attempt, &ending)? else { return Ok((false, false)) };
+            let looks = has_callbacks.load(Ordering::SeqCst);
+            Ok((true, looks && outbox::enter(on, seq, ending.at)?))
         });
         Box::pin(async move {
             let (ended, entered) = finished.await?;
@@ -234,8 +242,7 @@ impl Store for SqliteStore {
     }
 
     fn search(&self, search: Search) -> Answer<'_, Page> {
-        let port = self.searcher.as_ref().unwrap_or(&self.writer);
-        Box::pin(search::page(port, Arc::new(search)))
+        Box::pin(search::page(self.searching(), Arc::new(search)))
     }
 
     fn open_tasks(&self) -> Answer<'_, Vec<Task>> {
@@ -258,6 +265,22 @@ impl Store for SqliteStore {
         })
     }
 
+    fn evict(&self, tenant: &str, keep: u64) -> Answer<'_, u32> {
+        let space: Arc<str> = usage::space(Some(tenant)).into();
+        Box::pin(async move {
+            let mut from = Some(purge::OLDEST);
+            while let Some(next) = from {
+                let space = Arc::clone(&space);
+                let (removed, rest) = self.writer.ask(0, move |on| purge::evict(on, &space, keep, next)).await?;
+                if removed > 0 {
+                    return Ok(removed);
+                }
+                from = rest;
+            }
+            Ok(0)
+        })
+    }
+
     fn init_variables(&self, variables: Vec<(String, Json)>) -> Answer<'_, ()> {
         let bytes = variables.iter().map(|(_, value)| value.as_str().len()).sum();
         let written = self.writer.ask(bytes, move |on| variables::init(on, &variables));
@@ -268,8 +291,8 @@ impl Store for SqliteStore {
         self.reading().ask(0, move |on| variables::get(on, &name))
     }
 
-    fn set_variable(&self, name: String, value: Json) -> BoxFuture<'_, Result<u64, VariableError>> {
-        flat(self.writer.ask(value.as_str().len(), move |on| variables::set(on, &name, &value)))
+    fn set_variable(&self, name: String, value: Json, most: u64) -> BoxFuture<'_, Result<u64, VariableError>> {
+        flat(self.writer.ask(value.as_str().len(), move |on| variables::set(on, &name, &value, most)))
     }
 
     fn update_variable(
@@ -277,12 +300,21 @@ impl Store for SqliteStore {
         name: String,
         expected: Option<u64>,
         value: Json,
+        most: u64,
     ) -> BoxFuture<'_, Result<u64, VariableError>> {
-        flat(self.writer.ask(value.as_str().len(), move |on| variables::update(on, &name, expected, &value)))
+        flat(self.writer.ask(value.as_str().len(), move |on| variables::update(on, &name, expected, &value, most)))
     }
 
-    fn variable_names(&self) -> Answer<'_, Vec<String>> {
-        self.reading().ask(0, variables::names)
+    fn remove_variable(&self, name: String, expected: Option<u64>) -> BoxFuture<'_, Result<bool, VariableError>> {
+        flat(self.writer.ask(0, move |on| variables::remove(on, &name, expected)))
+    }
+
+    fn variable_names(&self, tenant: Option<String>) -> Answer<'_, Vec<String>> {
+        self.reading().ask(0, move |on| variables::names(on, tenant.as_deref()))
+    }
+
+    fn usage(&self) -> Answer<'_, Vec<TenantUse>> {
+        self.reading().ask(0, charges::usage)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -299,6 +331,6 @@ fn bytes_of(events: &[TaskEvent]) -> usize {
     events.iter().map(TaskEvent::size).sum()
 }
 
-fn flat(answer: Answer<'_, Result<u64, VariableError>>) -> BoxFuture<'_, Result<u64, VariableError>> {
+fn flat<T: Send + 'static>(answer: Answer<'_, Result<T, VariableError>>) -> BoxFuture<'_, Result<T, VariableError>> {
     Box::pin(async move { answer.await.unwrap_or_else(|error| Err(VariableError::Unavailable(error.to_string()))) })
 }

@@ -27,7 +27,7 @@ pub const ERROR: &str = "error";
 pub const OWN: [&str; 7] = [OPEN, STATE, PROGRESS, LOG, DONE, MISSED, ERROR];
 
 /// What an event costs beside its data, in bytes.
-const OVERHEAD: usize = 128;
+pub const OVERHEAD: usize = 128;
 
 /// An event of a task.
 #[derive(Debug, Clone, PartialEq)]

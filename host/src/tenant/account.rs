@@ -22,6 +22,8 @@ pub struct Account {
     quota: ArcSwap<Quota>,
     /// CPU nanoseconds since the start.
     used: AtomicU64,
+    /// Bytes of its tasks in the store, as counted last.
+    stored: AtomicU64,
     balance: Mutex<Balance>,
 }
 
@@ -40,6 +42,7 @@ impl Account {
             weight: AtomicU32::new(1),
             quota: ArcSwap::from_pointee(Quota::NONE),
             used: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
             balance: Mutex::new(Balance { left: 0, at: Instant::now() }),
         }
     }
@@ -60,6 +63,17 @@ impl Account {
     #[must_use]
     pub fn used(&self) -> Duration {
         Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Whether its tasks took more of the store than it has, when they were counted last.
+    #[must_use]
+    pub fn is_over_stored(&self) -> bool {
+        self.stored.load(Ordering::Relaxed) > self.quota.load().stored
+    }
+
+    /// Its tasks take so many bytes of the store.
+    pub fn note_stored(&self, bytes: u64) {
+        self.stored.store(bytes, Ordering::Relaxed);
     }
 
     /// So much CPU time was used.
@@ -146,6 +160,12 @@ impl Ledger {
         account.quota.store(Arc::default());
         tenants.insert(name, Arc::clone(&account));
         account
+    }
+
+    /// The accounts of all tenants.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<Arc<Account>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
     /// From now on these limits hold.

@@ -2,12 +2,11 @@
 //! Must not know what the description is used for.
 
 use super::bindings::route::sandpool::route::types;
-use super::control::{Control, Metered};
+use super::control::Metered;
 use super::engine::WasmEngine;
 use super::granted::Granted;
 use super::instance::{HostState, new_store};
 use super::trap;
-use crate::executor::Cancel;
 use crate::schema::{Description, Schema};
 use crate::task::ending::Outcome;
 use std::sync::Arc;
@@ -36,10 +35,9 @@ pub fn describe(engine: &Arc<WasmEngine>, pre: &InstancePre<HostState>) -> Resul
 }
 
 fn call(engine: &Arc<WasmEngine>, pre: InstancePre<HostState>) -> Result<types::Description, String> {
-    let instances = Arc::clone(&engine.instances);
+    let instances = Arc::clone(&engine.others);
     let sender = Arc::clone(&engine.sender);
-    let cancel = Arc::new(Cancel::default());
-    let control = Arc::new(Control::new(cancel, Some(CPU_LIMIT), Arc::clone(&engine.executing)));
+    let control = Arc::new(engine.control(&engine.ledger.account(None)).limited(Some(CPU_LIMIT)));
     let guest = Metered::new(Arc::clone(&control), async move {
         let _share = instances.acquire_owned().await.map_err(|error| error.to_string())?;
         let store = new_store(pre.engine(), MEMORY, control, &Granted::default(), &sender);

@@ -1,23 +1,33 @@
 //! Owns the one wasmtime engine, its settings, the guests' own runtime threads and the instance budget of the host.
 //! Must not know routes or tasks. Each setting's reason and measurement: `docs/adr/0002-engine.md`.
 
+use super::control::Control;
 use super::imports;
 use super::instance::HostState;
+use super::kept::Kept;
 use super::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::outgoing::Sender;
-use super::ticker::Ticker;
+use super::ticker::{Nudge, Ticker};
+use super::turnstile::Turnstile;
+use crate::executor::{Cancel, CpuTime};
 use crate::guard::system_lookup;
 use crate::metrics::{Histogram, Metrics};
 use crate::route::MAX_MEMORY;
+use crate::tenant::{Account, Ledger};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Instances that can live at once in this process, running or kept ready.
+/// Tasks that can have an instance at once in this process.
 pub const INSTANCES: u32 = 1_000;
+/// Instances that are kept ready beside them.
+const READY: u32 = 500;
+/// Instances for what is no task, beside both: makers of ids, components that describe themselves.
+const OTHERS: u32 = 100;
+/// All that can live at once.
+const ALL: u32 = INSTANCES + READY + OTHERS;
 /// Bytes of memory that an instance leaves mapped for the next one in its place, instead of page faults.
 const KEEP_RESIDENT: usize = 1 << 20;
 /// Guests yield to the HTTP side when both want a core.
@@ -35,41 +45,58 @@ pub struct WasmEngine {
     pub(super) ticker: Ticker,
     /// Sends guests' requests to web servers.
     pub(super) sender: Arc<Sender>,
-    /// One permit an instance.
+    /// One permit a task's instance.
     pub(super) instances: Arc<Semaphore>,
-    /// One permit a ready instance, beside the other: tasks always find half of the places free of ready ones.
-    pub(super) ready: Arc<Semaphore>,
-    /// Guests that are on a thread right now.
-    pub(super) executing: Arc<AtomicUsize>,
+    /// One permit an instance for something else.
+    pub(super) others: Arc<Semaphore>,
+    /// The places of ready instances: none of them takes one from a task.
+    pub(super) kept: Arc<Kept>,
+    /// Who may be on a core.
+    pub(super) turnstile: Arc<Turnstile>,
+    /// What tenants use.
+    pub(super) ledger: Arc<Ledger>,
     /// How long it took to make instances.
     pub(super) instantiate: Histogram,
-    cores: usize,
     guests: Option<Runtime>,
 }
 
 impl WasmEngine {
-    /// Starts the engine, its ticker and the guests' threads, one for each core.
+    /// Starts the engine, its ticker and the guests' threads, one for each core; guests' CPU time is charged there.
     ///
     /// # Errors
     /// [`EngineError`] when the system refuses threads or memory.
-    pub fn start(metrics: &Metrics) -> Result<Arc<Self>, EngineError> {
+    pub fn start(metrics: &Metrics, ledger: Arc<Ledger>) -> Result<Arc<Self>, EngineError> {
         let engine = pooling_or_on_demand().map_err(|error| EngineError(format!("{error:#}")))?;
         let linker = imports::linker(&engine).map_err(|error| EngineError(format!("{error:#}")))?;
-        let ticker = Ticker::start(engine.clone()).map_err(|error| EngineError(error.to_string()))?;
-        let guests = guest_runtime().map_err(|error| EngineError(error.to_string()))?;
-        let instances = Arc::new(Semaphore::new(INSTANCES as usize));
-        let ready = Arc::new(Semaphore::new(INSTANCES as usize / 2));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let executing = Arc::default();
+        let nudge = Arc::new(Nudge::new(engine.clone()));
+        let nudged = Arc::clone(&nudge);
+        let turnstile = Arc::new(Turnstile::new(cores, move || nudged.now()));
+        let ticker = Ticker::start(nudge, Arc::clone(&turnstile)).map_err(|error| EngineError(error.to_string()))?;
+        let guests = guest_runtime(cores).map_err(|error| EngineError(error.to_string()))?;
+        let [instances, others] = [INSTANCES, OTHERS].map(|most| Arc::new(Semaphore::new(most as usize)));
+        let kept = Kept::new(READY);
         let sender = Arc::new(Sender::new(system_lookup()));
         let instantiate = metrics.instantiate.clone();
         let guests = Some(guests);
-        Ok(Arc::new(Self { engine, linker, ticker, sender, instances, ready, executing, instantiate, cores, guests }))
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            ticker,
+            sender,
+            instances,
+            others,
+            kept,
+            turnstile,
+            ledger,
+            instantiate,
+            guests,
+        }))
     }
 
-    /// Whether a guest thread has nothing to do.
-    pub(super) fn has_free_core(&self) -> bool {
-        self.executing.load(Ordering::Relaxed) < self.cores
+    /// For what is no task: it takes turns with this account, and is stopped by nobody.
+    pub(super) fn control(&self, account: &Arc<Account>) -> Control {
+        Control::new(Arc::new(Cancel::default()), &self.turnstile, Arc::clone(account), Arc::new(CpuTime::default()))
     }
 
     pub(super) fn spawn<F>(&self, guest: F) -> Option<tokio::task::JoinHandle<F::Output>>
@@ -123,12 +150,12 @@ fn pooling_or_on_demand() -> wasmtime::Result<Engine> {
 fn pool_settings(keep_resident: bool) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    // The totals are what INSTANCES of the largest components need: none of them can leave others without.
-    pool.total_component_instances(INSTANCES)
-        .total_stacks(INSTANCES)
-        .total_core_instances(INSTANCES * count(CORE_INSTANCES))
-        .total_memories(INSTANCES * count(MEMORIES))
-        .total_tables(INSTANCES * count(TABLES))
+    // The totals are what ALL of the largest components need: none of them can leave others without.
+    pool.total_component_instances(ALL)
+        .total_stacks(ALL)
+        .total_core_instances(ALL * count(CORE_INSTANCES))
+        .total_memories(ALL * count(MEMORIES))
+        .total_tables(ALL * count(TABLES))
         .max_core_instances_per_component(count(CORE_INSTANCES))
         .max_memories_per_component(count(MEMORIES))
         .max_memories_per_module(count(MEMORIES))
@@ -142,8 +169,9 @@ fn pool_settings(keep_resident: bool) -> PoolingAllocationConfig {
     pool
 }
 
-fn guest_runtime() -> std::io::Result<Runtime> {
+fn guest_runtime(threads: usize) -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .thread_name("guest")
         .enable_all()
         // A stopped guest waits in the global queue; look there before each poll.

@@ -2,12 +2,13 @@
 //! Must not know what the ids are for.
 
 use super::bindings::id_generator::IdGeneratorPre;
-use super::control::{Control, Metered};
+use super::control::Metered;
 use super::engine::WasmEngine;
 use super::granted::Granted;
 use super::instance::{HostState, new_store};
 use crate::executor::IdGenerator;
 use crate::ids::TaskId;
+use crate::tenant::Account;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,24 +23,28 @@ const ENTROPY: usize = 32;
 /// Makes each id in a fresh instance.
 pub struct GuestIds {
     engine: Arc<WasmEngine>,
+    account: Arc<Account>,
     pre: Arc<IdGeneratorPre<HostState>>,
 }
 
 impl GuestIds {
-    pub(super) fn new(engine: Arc<WasmEngine>, pre: IdGeneratorPre<HostState>) -> Self {
-        Self { engine, pre: Arc::new(pre) }
+    pub(super) fn new(engine: Arc<WasmEngine>, account: Arc<Account>, pre: IdGeneratorPre<HostState>) -> Self {
+        Self { engine, account, pre: Arc::new(pre) }
     }
 }
 
 impl IdGenerator for GuestIds {
     fn generate(&self) -> BoxFuture<'static, Result<TaskId, String>> {
-        let (engine, pre) = (Arc::clone(&self.engine), Arc::clone(&self.pre));
+        let (engine, account, pre) = (Arc::clone(&self.engine), Arc::clone(&self.account), Arc::clone(&self.pre));
         Box::pin(async move {
             let entropy = entropy()?;
-            let share = tokio::time::timeout(TIME_LIMIT, Arc::clone(&engine.instances).acquire_owned()).await;
+            let share = tokio::time::timeout(TIME_LIMIT, Arc::clone(&engine.others).acquire_owned()).await;
             let share = share.map_err(|_| "the host has no room for another instance")?.map_err(|e| e.to_string())?;
             let _ticking = engine.ticker.busy();
-            let control = Arc::new(Control::new(Arc::default(), Some(TIME_LIMIT), Arc::clone(&engine.executing)));
+            // A request waits: it is not held up because others of its tenant have used too much.
+            let control = engine.control(&engine.ledger.account(None)).limited(Some(TIME_LIMIT)).paid_by(account);
+            let control = Arc::new(control);
+            let arriving = Arc::clone(&control);
             let sender = Arc::clone(&engine.sender);
             let call = Metered::new(Arc::clone(&control), async move {
                 let _share = share;
@@ -48,6 +53,7 @@ impl IdGenerator for GuestIds {
                 guest.call_generate(&mut store, &entropy).await
             });
             let task = engine.spawn(call).ok_or("the engine has shut down")?;
+            arriving.arrive();
             match tokio::time::timeout(TIME_LIMIT, AbortOnDropHandle::new(task)).await {
                 Ok(Ok(Ok(id))) => TaskId::parse(&id).map_err(|fault| fault.to_string()),
                 Ok(Ok(Err(error))) => Err(error.root_cause().to_string()),

@@ -172,12 +172,13 @@ impl Loader {
         described.map_err(fault)
     }
 
-    /// An id generator.
+    /// An id generator; its time is charged to a tenant, or to the host itself.
     ///
     /// # Errors
     /// When the program does not fit world `id-generator`.
-    pub fn ids(&self, program: &Program) -> Result<GuestIds, LoadError> {
-        Ok(GuestIds::new(Arc::clone(&self.engine), program.generator_pre(&self.engine)?))
+    pub fn ids(&self, program: &Program, tenant: Option<&str>) -> Result<GuestIds, LoadError> {
+        let account = self.engine.ledger.account(tenant);
+        Ok(GuestIds::new(Arc::clone(&self.engine), account, program.generator_pre(&self.engine)?))
     }
 
     /// Forgets components that nobody uses: those with other digests than these.

@@ -5,9 +5,11 @@ use super::control::{Control, Metered};
 use super::engine::WasmEngine;
 use super::granted::Granted;
 use super::instance::{Guest, Instance};
+use super::kept::Place;
 use crate::executor::{Call, Cancel, Executor};
 use crate::route::Route;
 use crate::task::ending::{Fault, Outcome};
+use crate::tenant::Account;
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +29,7 @@ pub struct GuestPool(Arc<Inner>);
 struct Inner {
     engine: Arc<WasmEngine>,
     guest: Guest,
+    account: Arc<Account>,
     memory: u64,
     cpu_limit: Option<Duration>,
     granted: Granted,
@@ -37,16 +40,16 @@ struct Inner {
     failures: AtomicU32,
 }
 
-/// An instance that waits for a task, with its share of the host's instances.
+/// An instance that waits for a task, in its place.
 struct Ready {
     instance: Instance,
-    share: OwnedSemaphorePermit,
-    _ready: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl GuestPool {
     pub(super) fn new(engine: Arc<WasmEngine>, guest: Guest, route: &Route, granted: Granted) -> Self {
         let inner = Arc::new(Inner {
+            account: engine.ledger.account(route.tenant.as_deref()),
             engine,
             guest,
             memory: route.memory,
@@ -87,25 +90,26 @@ impl Inner {
     /// Runs the attempt on a guest thread. When it is stopped, the task is aborted there, which drops its store:
     /// at the next epoch if it is executing, at once if it waits for the host.
     async fn attempt(self: &Arc<Self>, call: Call, cancel: &Cancel) -> Outcome {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let (instance, share) = match ready {
-            Some(Ready { instance, share, .. }) => (Some(instance), share),
-            None => tokio::select! {
-                share = Arc::clone(&self.engine.instances).acquire_owned() => match share {
-                    Ok(share) => (None, share),
-                    Err(closed) => return Outcome::Fault(Fault::NotRunnable(closed.to_string())),
-                },
-                reason = cancel.fired() => return Outcome::Stopped(reason),
+        let share = tokio::select! {
+            biased;
+            share = Arc::clone(&self.engine.instances).acquire_owned() => match share {
+                Ok(share) => share,
+                Err(closed) => return Outcome::Fault(Fault::NotRunnable(closed.to_string())),
             },
+            reason = cancel.fired() => return Outcome::Stopped(reason),
         };
+        let instance = self.pop().map(|ready| ready.instance);
         let _ticking = self.engine.ticker.busy();
-        let control =
-            Arc::new(Control::new(Arc::clone(&call.cancel), self.cpu_limit, Arc::clone(&self.engine.executing)));
+        let account = Arc::clone(&self.account);
+        let control = Control::new(Arc::clone(&call.cancel), &self.engine.turnstile, account, Arc::clone(&call.cpu));
+        let control = Arc::new(control.limited(self.cpu_limit));
+        let arriving = Arc::clone(&control);
         let guest = Metered::new(Arc::clone(&control), Arc::clone(self).guest(instance, call, control, share));
         let Some(task) = self.engine.spawn(guest) else {
             return Outcome::Fault(Fault::NotRunnable("the engine has shut down".into()));
         };
         let mut task = AbortOnDropHandle::new(task);
+        arriving.arrive();
         self.refill();
         tokio::select! {
             ended = &mut task => ended.unwrap_or_else(|error| host_fault(&error)),
@@ -147,8 +151,9 @@ impl Inner {
 
     /// Makes instances ready in the background until there are `min`. One that fails is tried again only after a pause.
     fn refill(self: &Arc<Self>) {
+        while self.engine.kept.is_over(&self.account) && self.pop().is_some() {}
         // With every core busy it would take from tasks the very time that it is to save them.
-        if !self.engine.has_free_core() || !self.wants_more() || self.refilling.swap(true, Ordering::AcqRel) {
+        if !self.engine.turnstile.has_free_core() || !self.wants_more() || self.refilling.swap(true, Ordering::AcqRel) {
             return;
         }
         let inner = Arc::clone(self);
@@ -172,20 +177,30 @@ impl Inner {
         });
     }
 
+    fn pop(&self) -> Option<Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Who has used up its CPU time gets none ready: it would have to wait for it.
     fn wants_more(&self) -> bool {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() < self.min
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).len();
+        ready < self.min && self.account.pause().is_none()
     }
 
     /// `false`: there is no place for one now.
     async fn make_ready(&self) -> Result<bool, String> {
-        let Ok(ready) = Arc::clone(&self.engine.ready).try_acquire_owned() else { return Ok(false) };
-        let Ok(share) = Arc::clone(&self.engine.instances).try_acquire_owned() else { return Ok(false) };
+        let Some(place) = self.engine.kept.place(&self.account, self.memory) else { return Ok(false) };
         let _ticking = self.engine.ticker.busy();
-        let control = Arc::new(Control::new(Arc::default(), Some(READY_TIMEOUT), Arc::clone(&self.engine.executing)));
+        let control = Arc::new(self.engine.control(&self.account).limited(Some(READY_TIMEOUT)));
         let made = Metered::new(Arc::clone(&control), self.instance(control));
-        let made = tokio::time::timeout(READY_TIMEOUT, made).await.map_err(|_| "it took too long".to_owned())?;
+        let made = match tokio::time::timeout(READY_TIMEOUT, made).await {
+            Ok(made) => made,
+            // It has not failed: it had no turns.
+            Err(_) if self.account.pause().is_some() => return Ok(false),
+            Err(_) => return Err("it took too long".into()),
+        };
         let instance = made.map_err(|outcome| format!("{outcome:?}"))?;
-        let ready = Ready { instance, share, _ready: ready };
+        let ready = Ready { instance, _place: place };
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(ready);
         Ok(true)
     }

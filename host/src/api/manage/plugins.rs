@@ -1,8 +1,9 @@
 //! Owns `/-/plugins`: uploaded, listed, fetched and removed. Must not know where plugins are kept.
 
-use super::{changing, looker};
-use crate::api::edge::{Peer, admit_admin};
+use super::changing;
+use crate::api::edge::Peer;
 use crate::api::problem::{Problem, or_problem};
+use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
 use crate::api::{Api, body, request};
 use crate::clock::Timestamp;
@@ -73,10 +74,13 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
 }
 
 async fn found(api: &Api, parts: &Parts, name: Option<&str>) -> Result<Response, Problem> {
-    let manager = looker(api, parts).await?;
+    let manager = Manager::looking(api, parts).await?;
     let managed = &api.0.managed;
     let all = managed.plugins.list().await?;
-    let plugins: Vec<&Plugin> = all.iter().filter(|plugin| name.is_none_or(|name| *plugin.name == *name)).collect();
+    let name = name.map(|name| manager.role.full_name(name));
+    let is_meant =
+        |plugin: &&Plugin| manager.role.sees(&plugin.name) && name.as_ref().is_none_or(|name| *plugin.name == **name);
+    let plugins: Vec<&Plugin> = all.iter().filter(is_meant).collect();
     if name.is_some() && plugins.is_empty() {
         return Err(unknown());
     }
@@ -88,7 +92,7 @@ async fn found(api: &Api, parts: &Parts, name: Option<&str>) -> Result<Response,
 }
 
 async fn component(api: &Api, parts: &Parts, name: &str) -> Result<Response, Problem> {
-    admit_admin(api, parts).await?;
+    let name = Manager::looking(api, parts).await?.role.full_name(name);
     let version = request::parameter(&parts.uri, "version");
     let all = api.0.managed.plugins.list().await?;
     let is_meant = |plugin: &&Plugin| {
@@ -111,10 +115,12 @@ fn unknown() -> Problem {
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
     changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
+            let tenant = manager.role.tenant.as_ref().map(|tenant| tenant.name.to_string());
             let upload = Upload {
-                name,
+                name: manager.role.full_name(&name),
                 version: request::parameter(&parts.uri, "version"),
-                caller: manager.name().unwrap_or_else(|| {
+                // A tenant's members share its places.
+                caller: tenant.or_else(|| manager.name()).unwrap_or_else(|| {
                     Peer::of(&parts).0.map_or_else(String::new, |peer| peer.ip().to_canonical().to_string())
                 }),
                 by: manager.name(),
@@ -141,8 +147,9 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
 
 /// `DELETE /-/plugins/{name}`: one version, or all. Those that a route runs stay.
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    changing(api, request, move |api, _, parts, _| {
+    changing(api, request, move |api, manager, parts, _| {
         Box::pin(async move {
+            let name = manager.role.full_name(&name);
             let version = request::parameter(&parts.uri, "version");
             let managed = &api.0.managed;
             let all = managed.plugins.list().await?;
@@ -177,7 +184,7 @@ impl From<UploadError> for Problem {
         let status = match &error {
             UploadError::Name(_) | UploadError::Broken(_) => 400,
             UploadError::TooLarge(_) => 413,
-            UploadError::Busy(_) => 429,
+            UploadError::Busy(_) | UploadError::Quota(_) => 429,
             UploadError::Slow => 408,
             UploadError::Unfit(_) | UploadError::Signature(_) => 422,
             UploadError::Taken(_) => 409,

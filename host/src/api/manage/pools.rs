@@ -1,8 +1,8 @@
 //! Owns `/-/pools` and `/-/nodes`: how busy each route and this host are. Must not know how slots are given out.
 
-use super::looker;
 use crate::api::Api;
 use crate::api::problem::or_problem;
+use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
 use crate::clock::Timestamp;
 use axum::extract::{Request, State};
@@ -42,9 +42,9 @@ struct NodeView {
 pub async fn pools(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = looker(&api, &parts).await?;
+        let manager = Manager::looking(&api, &parts).await?;
         let surface = api.now();
-        let routes = surface.endpoints.routes();
+        let routes = surface.endpoints.routes().filter(|route| manager.role.sees_tenant(route.tenant.as_deref()));
         let views: Vec<PoolView> = routes
             .map(|route| {
                 let measured = surface.options.metrics.route(&route.name);
@@ -68,7 +68,7 @@ pub async fn pools(State(api): State<Api>, request: Request) -> Response {
 pub async fn nodes(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = looker(&api, &parts).await?;
+        let manager = Manager::looking_at_host(&api, &parts).await?;
         let runner = &api.0.runner;
         let node = NodeView {
             name: runner.node().to_owned(),

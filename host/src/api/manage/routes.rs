@@ -1,8 +1,9 @@
 //! Owns `/-/routes`: routes written, paused, drained, rolled back and removed at runtime. Must not know how they run.
 
-use super::{RouteView, Written, changing, looker};
+use super::{RouteView, Written, changing};
 use crate::api::body;
 use crate::api::problem::{Problem, or_problem};
+use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
 use crate::api::{Api, request};
 use crate::clock::Timestamp;
@@ -43,8 +44,10 @@ impl From<Revision> for RevisionView {
 pub async fn list(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = looker(&api, &parts).await?;
-        Ok(respond_with(StatusCode::OK, &api.0.managed.routes.list().await, "Routes", manager.answer))
+        let manager = Manager::looking(&api, &parts).await?;
+        let mut routes = api.0.managed.routes.list().await;
+        routes.retain(|route| manager.role.sees_tenant(route.tenant.as_deref()));
+        Ok(respond_with(StatusCode::OK, &routes, "Routes", manager.answer))
     };
     or_problem(answer.await, &parts)
 }
@@ -53,10 +56,15 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
 pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = looker(&api, &parts).await?;
+        let manager = Manager::looking(&api, &parts).await?;
         let routes = api.0.managed.routes.list().await;
-        let route = routes.into_iter().find(|route| *route.name == *name);
-        let route = route.ok_or_else(|| Problem::new(404, "There is no route of this name."))?;
+        let full = manager.role.full_name(&name);
+        // A route of the file has the name that the file says, whoever's it is.
+        let is_meant = |route: &RouteView| {
+            *route.name == *full || (*route.name == *name && manager.role.sees_tenant(route.tenant.as_deref()))
+        };
+        let route =
+            routes.into_iter().find(is_meant).ok_or_else(|| Problem::new(404, "There is no route of this name."))?;
         Ok(respond_with(StatusCode::OK, &route, "Route", manager.answer))
     };
     or_problem(answer.await, &parts)
@@ -67,6 +75,7 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
     changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
             let (text, is_yaml, definition) = body::read_text(&parts.headers, body, MOST_BYTES).await?;
+            let name = manager.role.full_name(&name);
             let written = Written { name, text, is_yaml, definition, by: manager.name() };
             let (view, is_new) = api.0.managed.routes.put(written).await?;
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -78,9 +87,9 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
 
 /// `DELETE /-/routes/{name}`
 pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
-    changing(api, request, move |api, _, _, _| {
+    changing(api, request, move |api, manager, _, _| {
         Box::pin(async move {
-            api.0.managed.routes.remove(&name).await?;
+            api.0.managed.routes.remove(&manager.role.full_name(&name)).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         })
     })
@@ -91,8 +100,8 @@ pub async fn remove(State(api): State<Api>, Path(name): Path<String>, request: R
 pub async fn revisions(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
-        let manager = looker(&api, &parts).await?;
-        let revisions = api.0.managed.routes.revisions(&name).await?;
+        let manager = Manager::looking(&api, &parts).await?;
+        let revisions = api.0.managed.routes.revisions(&manager.role.full_name(&name)).await?;
         let views: Vec<RevisionView> = revisions.into_iter().map(RevisionView::from).collect();
         Ok(respond_with(StatusCode::OK, &views, "Revisions", manager.answer))
     };
@@ -104,7 +113,7 @@ pub async fn revisions(State(api): State<Api>, Path(name): Path<String>, request
 pub async fn act(State(api): State<Api>, Path((name, action)): Path<(String, String)>, request: Request) -> Response {
     changing(api, request, move |api, manager, parts, _| {
         Box::pin(async move {
-            let routes = &api.0.managed.routes;
+            let (routes, name) = (&api.0.managed.routes, manager.role.full_name(&name));
             let view: RouteView = match action.as_str() {
                 "pause" => routes.set_standing(&name, Standing::Paused).await?,
                 "resume" => routes.set_standing(&name, Standing::Active).await?,

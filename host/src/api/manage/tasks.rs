@@ -3,6 +3,7 @@
 use super::changing;
 use crate::api::invoke::spread;
 use crate::api::problem::{Problem, or_problem};
+use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
 use crate::api::{Api, body, request};
 use crate::runner::StopError;
@@ -83,7 +84,7 @@ pub async fn act(State(api): State<Api>, Path(action): Path<String>, request: Re
             if document.as_str() == "null" {
                 return Err(Problem::new(400, "A query document is needed in the body; `{}` is all tasks."));
             }
-            let (tasks, more) = found(&api, action, Query::parse(&document)?).await?;
+            let (tasks, more) = found(&api, action, Query::parse(&document)?, &manager).await?;
             let mut outcome =
                 Outcome { matched: tasks.len(), done: 0, dry_run, more, tasks: Vec::new(), refused: Vec::new() };
             if !dry_run {
@@ -97,13 +98,21 @@ pub async fn act(State(api): State<Api>, Path(action): Path<String>, request: Re
 }
 
 /// The tasks that the action is for, and whether there are more.
-async fn found(api: &Api, action: Action, query: Query) -> Result<(Vec<Task>, bool), Problem> {
+async fn found(api: &Api, action: Action, query: Query, manager: &Manager) -> Result<(Vec<Task>, bool), Problem> {
     let query = Arc::new(query);
+    let reader = match manager.role.is_bound() {
+        // It may read all of its tenant's tasks, and few others.
+        true => Reader::Caller(manager.principal.clone()),
+        false => Reader::Everything,
+    };
     let (mut tasks, mut after) = (Vec::new(), None);
     loop {
-        let search = Search::new(Arc::clone(&query), Reader::Everything, page::MAX_LIMIT);
+        let search = Search::new(Arc::clone(&query), reader.clone(), page::MAX_LIMIT);
         let found = api.0.runner.search(Search { after, ..search }).await?;
-        let is_meant = |task: &Task| task.state.is_final() == (action == Action::Rerun);
+        let is_meant = |task: &Task| {
+            let ended = task.state.is_final() == (action == Action::Rerun);
+            ended && manager.role.sees_tenant(task.invocation.tenant.as_deref())
+        };
         tasks.extend(found.tasks.into_iter().filter(is_meant));
         if tasks.len() > MOST {
             tasks.truncate(MOST);

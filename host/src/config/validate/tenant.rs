@@ -12,7 +12,7 @@ use super::auth::allowed;
 use super::{Rules, or, values_of};
 use crate::route::grants::Grants;
 use crate::route::{Source, default_name, plugin_name};
-use crate::tenant::{Quota, Tenant, of_name, of_path};
+use crate::tenant::{Quota, Tenant, named, of_name, of_path};
 use std::sync::Arc;
 
 impl Rules<'_> {
@@ -60,7 +60,12 @@ impl Rules<'_> {
         let tenant = of_path(tenants, &path.value);
         let name = raw.name.as_ref().map_or_else(|| default_name(method.value, &path.value), |name| name.value.clone());
         let place = raw.name.as_ref().map_or(path.place, |name| name.place);
-        let said = of_name(&name).filter(|said| tenants.iter().any(|tenant| *tenant.name == **said));
+        let said = of_name(&name);
+        let is_known = |said: &&str| named(tenants, said).is_some();
+        if let Some(unknown) = said.filter(|said| self.from_client && !is_known(said)) {
+            self.sink.report(place, format!("name: there is no tenant `{}`", excerpt(unknown)));
+        }
+        let said = said.filter(is_known);
         match (tenant, said) {
             (Some(tenant), Some(said)) if *tenant.name == *said => {}
             (Some(tenant), None) if self.from_client => {
@@ -70,7 +75,7 @@ impl Rules<'_> {
                 self.sink.report(place, message);
             }
             (_, Some(said)) => {
-                let prefix = tenants.iter().find(|tenant| *tenant.name == *said).map_or("", |tenant| &tenant.prefix);
+                let prefix = named(tenants, said).map_or("", |tenant| &tenant.prefix);
                 let shown = excerpt(&self.sink.without_values(&path.value));
                 let message =
                     format!("path: expected one below {prefix}, which the tenant {said} has, found `{shown}`");

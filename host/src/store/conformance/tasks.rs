@@ -258,6 +258,6 @@ pub async fn a_closed_store_says_so(store: Shared) {
     store.close().await;
     assert!(matches!(store.insert(&new_task()).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.get(&new_id()).await, Err(StoreError::Unavailable(_))));
-    let write = store.set_variable("a".into(), Json::null()).await;
+    let write = store.set_variable("a".into(), Json::null(), u64::MAX).await;
     assert!(write.expect_err("closed").to_string().contains("closed"));
 }

@@ -2,6 +2,7 @@
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
 use super::super::events::{EVENTS_PAGE, Events, KeptEvent, Note, Scope};
+use super::charges::{self, Growth};
 use super::tasks;
 use crate::ids::TaskId;
 use crate::task::event::{MISSED, TaskEvent};
@@ -17,15 +18,10 @@ pub(super) fn follow(on: &Connection, seq: i64, group: Option<&str>) -> Result<(
 }
 
 /// Adds events of a task.
-pub(super) fn add(on: &Connection, id: &TaskId, events: &[TaskEvent]) -> Result<()> {
+pub(super) fn add(on: &Connection, seq: i64, events: &[TaskEvent]) -> Result<()> {
     if events.is_empty() {
         return Ok(());
     }
-    let seq = on.prepare_cached("SELECT seq FROM tasks WHERE id = ?1")?.query_row([id.as_str()], |row| row.get(0))?;
-    add_to(on, seq, events)
-}
-
-fn add_to(on: &Connection, seq: i64, events: &[TaskEvent]) -> Result<()> {
     let mut insert = on.prepare_cached("INSERT INTO events (task, name, data) VALUES (?1, ?2, ?3)")?;
     events.iter().try_for_each(|event| insert.execute((seq, &*event.name, event.data.as_str())).map(drop))
 }
@@ -45,21 +41,30 @@ pub(super) fn note(on: &Connection, note: &Note) -> Result<()> {
         on.prepare_cached(&sql)?.query_row((id, attempt), |row| row.get(0)).optional()?
     };
     let Some(seq) = seq else { return Ok(()) };
-    add_to(on, seq, &note.events)?;
-    note.keep.map_or(Ok(()), |keep| trim(on, seq, keep))
+    add(on, seq, &note.events)?;
+    let trimmed = note.keep.map_or(Ok(0), |keep| trim(on, seq, keep))?;
+    let bytes = charges::of_events(&note.events) - trimmed;
+    let log = note.log.as_ref().map(|log| charges::signed(log.len()));
+    if bytes == 0 && log.is_none() {
+        return Ok(());
+    }
+    charges::grow(on, seq, Growth { bytes, log, completed: None })
 }
 
-/// Keeps the newest events of a task. Where the others were, one says how many.
-fn trim(on: &Connection, task: i64, keep: u32) -> Result<()> {
+/// Keeps the newest events of a task. Where the others were, one says how many. Answers by how many bytes that is less.
+fn trim(on: &Connection, task: i64, keep: u32) -> Result<i64> {
     let boundary = "SELECT seq FROM events WHERE task = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2";
     let last: Option<i64> = on.prepare_cached(boundary)?.query_row((task, keep), |row| row.get(0)).optional()?;
-    let Some(last) = last else { return Ok(()) };
-    let count = "SELECT sum(CASE name WHEN ?3 THEN CAST(data AS INTEGER) ELSE 1 END)
+    let Some(last) = last else { return Ok(0) };
+    let count = "SELECT sum(CASE name WHEN ?3 THEN CAST(data AS INTEGER) ELSE 1 END), count(*), sum(octet_length(data))
                  FROM events WHERE task = ?1 AND seq <= ?2";
-    let missed: i64 = on.prepare_cached(count)?.query_row((task, last, MISSED), |row| row.get(0))?;
+    let counts = |row: &Row<'_>| Ok((row.get(0)?, charges::of_stored(row.get(1)?, row.get(2)?)));
+    let (missed, bytes): (i64, i64) = on.prepare_cached(count)?.query_row((task, last, MISSED), counts)?;
+    let missed = missed.to_string();
     on.prepare_cached("DELETE FROM events WHERE task = ?1 AND seq < ?2")?.execute((task, last))?;
     let mark = "UPDATE events SET name = ?2, data = ?3 WHERE seq = ?1";
-    on.prepare_cached(mark)?.execute((last, MISSED, missed.to_string())).map(drop)
+    on.prepare_cached(mark)?.execute((last, MISSED, &missed))?;
+    Ok(bytes - charges::of_stored(1, charges::signed(missed.len())))
 }
 
 /// The number of the newest event there has been.

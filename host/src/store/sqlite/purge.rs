@@ -2,7 +2,7 @@
 //! that its caller has begun.
 
 use super::super::PURGE_BATCH;
-use super::{readers, tasks};
+use super::{charges, readers, tasks};
 use crate::clock::Timestamp;
 use crate::task::state::State;
 use rusqlite::{Connection, Result, Row};
@@ -62,6 +62,49 @@ pub(super) fn slice(
         from = From { state: from.state + 1, ..From::START };
     }
     Ok((removed, None))
+}
+
+/// Where the next slice of a tenant's tasks begins: after this one of those that ended.
+pub(super) type Oldest = (i64, i64);
+/// At the oldest.
+pub(super) const OLDEST: Oldest = (i64::MIN, i64::MIN);
+
+/// Those of a tenant that ended, oldest first.
+const ENDED: &str = "
+    SELECT seq, completed, bytes,
+           EXISTS (SELECT 1 FROM deliveries WHERE deliveries.seq = charges.seq AND next IS NOT NULL)
+    FROM charges INDEXED BY charges_ended
+    WHERE completed IS NOT NULL AND space = ?1 AND (completed, seq) > (?2, ?3) ORDER BY completed, seq LIMIT ?4";
+
+/// Removes ended tasks of a tenant in one slice, until its tasks take no more than `keep` bytes; answers how many, and
+/// where to go on, if there may be more to do.
+pub(super) fn evict(on: &Connection, space: &str, keep: u64, mut from: Oldest) -> Result<(u32, Option<Oldest>)> {
+    let mut surplus = signed(charges::bytes(on, space)?.saturating_sub(keep));
+    if surplus == 0 {
+        return Ok((0, None));
+    }
+    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let mut statement = on.prepare_cached(ENDED)?;
+    let ended = statement.query_map((space, from.0, from.1, SLICE), row)?;
+    let ended: Vec<(i64, i64, i64, bool)> = ended.collect::<Result<_>>()?;
+    let is_last = i64::try_from(ended.len()).unwrap_or(SLICE) < SLICE;
+    let (mut removed, mut bytes) = (0, 0);
+    for (seq, completed, charged, is_due) in ended {
+        if removed >= PURGE_BATCH || bytes >= PURGE_BYTES || surplus <= 0 {
+            return Ok((removed, Some(from)));
+        }
+        from = (completed, seq);
+        if !is_due {
+            bytes += remove(on, seq)?;
+            surplus -= charged;
+            removed += 1;
+        }
+    }
+    Ok((removed, Some(from).filter(|_| !is_last)))
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Removes a task; answers how much data it was.

@@ -3,10 +3,12 @@
 
 use super::super::Answer;
 use super::super::registry::{
-    AUDIT_ENTRIES, Added, Deed, NumberedDeed, Plugin, REVISIONS, Registry, Revision, Standing,
+    Added, Deed, DeedFilter, NumberedDeed, Plugin, PluginQuota, REVISIONS, Registry, Revision, Standing,
 };
-use super::SqliteStore;
+use super::super::usage::names_of;
+use super::{SqliteStore, deeds};
 use crate::clock::Timestamp;
+use crate::tenant;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 impl Registry for SqliteStore {
@@ -18,8 +20,8 @@ impl Registry for SqliteStore {
         })
     }
 
-    fn add_plugin(&self, plugin: Plugin) -> Answer<'_, Added> {
-        self.writer.ask(0, move |on| add_plugin(on, &plugin))
+    fn add_plugin(&self, plugin: Plugin, most: PluginQuota) -> Answer<'_, Added> {
+        self.writer.ask(0, move |on| add_plugin(on, &plugin, most))
     }
 
     fn plugins(&self) -> Answer<'_, Vec<Plugin>> {
@@ -98,22 +100,16 @@ impl Registry for SqliteStore {
     }
 
     fn note_deed(&self, deed: Deed) -> Answer<'_, ()> {
-        self.writer.ask(0, move |on| {
-            let sql = "INSERT INTO deeds (at, author, origin, action, status, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let values = (deed.at.0, &deed.by, &deed.from, &deed.action, deed.status, &deed.detail);
-            on.prepare_cached(sql)?.execute(values)?;
-            let oldest = on.last_insert_rowid().saturating_sub(AUDIT_ENTRIES.into());
-            on.prepare_cached("DELETE FROM deeds WHERE number <= ?1")?.execute([oldest]).map(drop)
-        })
+        self.writer.ask(0, move |on| deeds::note(on, &deed))
     }
 
-    fn deeds(&self, before: u64, limit: u32) -> Answer<'_, Vec<NumberedDeed>> {
-        let before = i64::try_from(before).unwrap_or(i64::MAX);
-        self.reading().ask(0, move |on| {
-            let sql = "SELECT number, at, author, origin, action, status, detail FROM deeds
-                       WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-            on.prepare_cached(sql)?.query_map((before, limit), deed)?.collect()
-        })
+    fn deeds(&self, filter: DeedFilter, limit: u32) -> Answer<'_, Vec<NumberedDeed>> {
+        // It may look at every deed: point reads go on.
+        self.searching().ask(0, move |on| deeds::find(on, &filter, limit))
+    }
+
+    fn purge_deeds(&self, before: Timestamp) -> Answer<'_, u32> {
+        self.writer.ask(0, move |on| deeds::purge(on, before))
     }
 }
 
@@ -131,7 +127,7 @@ fn plugin(row: &Row<'_>) -> Result<Plugin> {
     })
 }
 
-fn add_plugin(on: &Connection, new: &Plugin) -> Result<Added> {
+fn add_plugin(on: &Connection, new: &Plugin, most: PluginQuota) -> Result<Added> {
     let sql = format!("{PLUGIN} WHERE name = ?1 AND version = ?2");
     let known = on.prepare_cached(&sql)?.query_row((&*new.name, &*new.version), plugin).optional()?;
     match known {
@@ -139,12 +135,37 @@ fn add_plugin(on: &Connection, new: &Plugin) -> Result<Added> {
         Some(known) => return Ok(Added::Other(known)),
         None => {}
     }
+    if let Some(fault) = beyond(on, new, most)? {
+        return Ok(Added::Full(fault));
+    }
     let sql = "INSERT INTO plugins (name, version, digest, bytes, created, author, signer)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let size = i64::try_from(new.size).unwrap_or(i64::MAX);
     let values = (&*new.name, &*new.version, &*new.digest, size, new.created.0, &new.by, &new.signer);
     on.prepare_cached(sql)?.execute(values)?;
     Ok(Added::New)
+}
+
+/// Why a tenant has no room for a further version.
+fn beyond(on: &Connection, new: &Plugin, most: PluginQuota) -> Result<Option<String>> {
+    let Some(tenant) = tenant::of_name(&new.name) else { return Ok(None) };
+    let names = names_of(tenant);
+    let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM plugins WHERE name >= ?1 AND name < ?2";
+    let (versions, bytes): (i64, i64) =
+        on.prepare_cached(sql)?.query_row((names.start, names.end), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (versions, bytes) = (unsigned(versions), unsigned(bytes));
+    let after = bytes.saturating_add(new.size);
+    Ok(if versions >= most.versions.into() {
+        Some(format!("{tenant} has {versions} versions of plugins, and may have {}: remove some", most.versions))
+    } else if after > most.bytes {
+        let size = new.size;
+        Some(format!(
+            "the plugins of {tenant} take {bytes} bytes and this one has {size}, and all may take {}: remove some",
+            most.bytes
+        ))
+    } else {
+        None
+    })
 }
 
 fn put_route(on: &Connection, route: &Revision, standing: Standing) -> Result<u64> {
@@ -175,18 +196,6 @@ fn standing(number: u8) -> Standing {
     Standing::ALL.into_iter().find(|standing| *standing as u8 == number).unwrap_or_default()
 }
 
-fn deed(row: &Row<'_>) -> Result<NumberedDeed> {
-    let deed = Deed {
-        at: Timestamp(row.get(1)?),
-        by: row.get(2)?,
-        from: row.get(3)?,
-        action: row.get(4)?,
-        status: row.get(5)?,
-        detail: row.get(6)?,
-    };
-    Ok(NumberedDeed { number: unsigned(row.get(0)?), deed })
-}
-
-fn unsigned(number: i64) -> u64 {
+pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

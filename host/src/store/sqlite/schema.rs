@@ -18,7 +18,7 @@ pub(super) const APPLICATION: i32 = 0x5350_4F4C;
 /// * `readers` holds, for everybody who may read a task or owns it, the task's number. The names are folded by
 ///   `query::fold`, and so are those that are looked up. It narrows a search down; `Permission` decides.
 /// * A submission goes with its task.
-const STEPS: [&str; 4] = [FIRST, FOLLOWED, OUTBOX, REGISTRY];
+const STEPS: [&str; 5] = [FIRST, FOLLOWED, OUTBOX, REGISTRY, TENANTS];
 
 const FIRST: &str = "
     CREATE TABLE tasks (
@@ -157,6 +157,83 @@ const REGISTRY: &str = "
         status INTEGER NOT NULL,
         detail TEXT
     ) STRICT;
+";
+
+/// * A name space is a tenant's name with the separator after it, as in `acme:orders`, or nothing: the host's own.
+/// * `uses` has what each name space uses. Triggers keep it, so that no statement can forget to: it always equals a
+///   recount. A row goes with the last that it counts.
+/// * `charges` has the tasks of tenants alone, so that others cost nothing. `bytes` is all of a task, `log` the part of
+///   it that its log is; `charges_ended` finds the oldest ended ones of a tenant. Older stores have no such tasks.
+/// * `removals` has the highest version that a removed variable had: no version is given twice to a name.
+/// * Deeds are told by name space, and by time, which may jump.
+const TENANTS: &str = "
+    CREATE TABLE uses (
+        space TEXT NOT NULL PRIMARY KEY,
+        tasks INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        variables INTEGER NOT NULL DEFAULT 0,
+        variable_bytes INTEGER NOT NULL DEFAULT 0,
+        deeds INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER uses_none AFTER UPDATE ON uses WHEN NEW.tasks = 0 AND NEW.variables = 0 AND NEW.deeds = 0 BEGIN
+        DELETE FROM uses WHERE space = NEW.space;
+    END;
+
+    CREATE TABLE charges (
+        seq INTEGER PRIMARY KEY,
+        space TEXT NOT NULL,
+        completed INTEGER,
+        bytes INTEGER NOT NULL,
+        log INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX charges_ended ON charges (space, completed) WHERE completed IS NOT NULL;
+    CREATE TRIGGER charges_new AFTER INSERT ON charges BEGIN
+        INSERT INTO uses (space, tasks, bytes) VALUES (NEW.space, 1, NEW.bytes)
+        ON CONFLICT (space) DO UPDATE SET tasks = tasks + 1, bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER charges_changed AFTER UPDATE OF bytes ON charges BEGIN
+        UPDATE uses SET bytes = bytes + NEW.bytes - OLD.bytes WHERE space = NEW.space;
+    END;
+    CREATE TRIGGER charges_gone AFTER DELETE ON charges BEGIN
+        UPDATE uses SET tasks = tasks - 1, bytes = bytes - OLD.bytes WHERE space = OLD.space;
+    END;
+
+    ALTER TABLE variables ADD COLUMN space TEXT GENERATED ALWAYS AS
+        (CAST(substr(CAST(name AS BLOB), 1, instr(CAST(name AS BLOB), x'3A')) AS TEXT)) VIRTUAL;
+    CREATE TRIGGER variables_new AFTER INSERT ON variables BEGIN
+        INSERT INTO uses (space, variables, variable_bytes)
+        VALUES (NEW.space, 1, octet_length(NEW.name) + octet_length(NEW.value))
+        ON CONFLICT (space) DO UPDATE
+        SET variables = variables + 1, variable_bytes = variable_bytes + excluded.variable_bytes;
+    END;
+    CREATE TRIGGER variables_changed AFTER UPDATE OF value ON variables BEGIN
+        UPDATE uses SET variable_bytes = variable_bytes + octet_length(NEW.value) - octet_length(OLD.value)
+        WHERE space = NEW.space;
+    END;
+    CREATE TABLE removals (version INTEGER NOT NULL) STRICT;
+    INSERT INTO removals VALUES (0);
+    CREATE TRIGGER variables_gone AFTER DELETE ON variables BEGIN
+        UPDATE uses SET variables = variables - 1,
+                        variable_bytes = variable_bytes - octet_length(OLD.name) - octet_length(OLD.value)
+        WHERE space = OLD.space;
+        UPDATE removals SET version = max(version, OLD.version);
+    END;
+
+    ALTER TABLE deeds ADD COLUMN space TEXT NOT NULL DEFAULT '';
+    CREATE INDEX deeds_space ON deeds (space);
+    CREATE INDEX deeds_at ON deeds (at);
+    CREATE TRIGGER deeds_new AFTER INSERT ON deeds BEGIN
+        INSERT INTO uses (space, deeds) VALUES (NEW.space, 1)
+        ON CONFLICT (space) DO UPDATE SET deeds = deeds + 1;
+    END;
+    CREATE TRIGGER deeds_gone AFTER DELETE ON deeds BEGIN
+        UPDATE uses SET deeds = deeds - 1 WHERE space = OLD.space;
+    END;
+
+    INSERT INTO uses (space, variables, variable_bytes)
+        SELECT space, count(*), sum(octet_length(name) + octet_length(value)) FROM variables GROUP BY space;
+    INSERT INTO uses (space, deeds) SELECT space, count(*) FROM deeds WHERE true GROUP BY space
+        ON CONFLICT (space) DO UPDATE SET deeds = excluded.deeds;
 ";
 
 /// The version that this program writes.

@@ -2,6 +2,7 @@
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
 use super::super::Claim;
+use super::charges::{self, Growth, signed};
 use super::{events, outbox, readers, submissions};
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
@@ -55,6 +56,13 @@ impl New {
     pub(super) fn bytes(&self) -> usize {
         self.body.len()
     }
+
+    /// How much its tenant is charged for.
+    fn charge(&self) -> i64 {
+        let permission = self.permission.as_ref().map_or(0, String::len);
+        let events = if self.task.invocation.sse.is_some() { self.event.as_slice() } else { &[] };
+        signed(self.body.len() + permission) + charges::of_events(events)
+    }
 }
 
 fn owner(task: &Task) -> Option<&str> {
@@ -77,10 +85,13 @@ pub(super) fn insert(on: &Connection, new: &New) -> Result<bool> {
     readers::add(on, seq, &new.readers)?;
     if let Some(sse) = &task.invocation.sse {
         events::follow(on, seq, sse.group.as_deref())?;
-        events::add(on, &task.id, new.event.as_slice())?;
+        events::add(on, seq, new.event.as_slice())?;
     }
     if let Some(callback) = &task.invocation.callback {
         outbox::expect(on, seq, &callback.host)?;
+    }
+    if let Some(tenant) = &task.invocation.tenant {
+        charges::open(on, seq, tenant, new.charge())?;
     }
     Ok(true)
 }
@@ -89,31 +100,36 @@ pub(super) fn insert(on: &Connection, new: &New) -> Result<bool> {
 pub(super) fn claim(on: &Connection, claim: &Claim) -> Result<bool> {
     let sql =
         "UPDATE tasks SET state = 1, attempt = attempt + 1, started = coalesce(started, ?1), due = NULL, slot = ?2
-               WHERE id = ?3 AND attempt = ?4 AND state IN (0, 1)";
+               WHERE id = ?3 AND attempt = ?4 AND state IN (0, 1) RETURNING seq";
     let values = (claim.at.0, &*claim.slot, claim.id.as_str(), claim.attempts_before);
-    let claimed = on.prepare_cached(sql)?.execute(values)? == 1;
-    if claimed {
-        events::add(on, &claim.id, &claim.events)?;
+    let seq: Option<i64> = on.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
+    if let Some(seq) = seq.filter(|_| !claim.events.is_empty()) {
+        events::add(on, seq, &claim.events)?;
+        charges::grow(on, seq, Growth { bytes: charges::of_events(&claim.events), ..Growth::default() })?;
     }
-    Ok(claimed)
+    Ok(seq.is_some())
 }
 
-/// See [`super::super::Store::finish`].
-pub(super) fn finish(on: &Connection, id: &TaskId, attempt: u32, ending: &Ending) -> Result<bool> {
-    let Some((state, lowest)) = target(ending.event) else { return Ok(false) };
+/// See [`super::super::Store::finish`]; answers the task's row if it has ended.
+pub(super) fn finish(on: &Connection, id: &TaskId, attempt: u32, ending: &Ending) -> Result<Option<i64>> {
+    let Some((state, lowest)) = target(ending.event) else { return Ok(None) };
     let sql = "UPDATE tasks SET state = ?1, completed = ?2, due = NULL, progress = ?3, error = ?4, result = ?5,
                             log = coalesce(?6, log)
-               WHERE id = ?7 AND attempt = ?8 AND state BETWEEN ?9 AND 1";
+               WHERE id = ?7 AND attempt = ?8 AND state BETWEEN ?9 AND 1 RETURNING seq";
     let result = ending.result.as_ref().map(Json::as_str);
     let log = Some(ending.log.as_str()).filter(|log| !log.is_empty());
     let (state, lowest) = (state as u8, lowest as u8);
     let values =
         (state, ending.at.0, ending.progress, ending.error.as_deref(), result, log, id.as_str(), attempt, lowest);
-    let finished = on.prepare_cached(sql)?.execute(values)? == 1;
-    if finished {
-        events::add(on, id, &ending.events)?;
+    let seq: Option<i64> = on.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
+    if let Some(seq) = seq {
+        events::add(on, seq, &ending.events)?;
+        let length = |text: Option<&str>| signed(text.map_or(0, str::len));
+        let bytes = length(result) + length(ending.error.as_deref()) + charges::of_events(&ending.events);
+        let log = log.map(|log| length(Some(log)));
+        charges::grow(on, seq, Growth { bytes, log, completed: Some(ending.at.0) })?;
     }
-    Ok(finished)
+    Ok(seq)
 }
 
 /// The final state after an event, and the lowest of the states NotStarted and Running that allow it.
@@ -157,6 +173,7 @@ pub(super) fn remove(on: &Connection, seq: i64, readers: &[String]) -> Result<()
     submissions::forget(on, seq)?;
     events::forget(on, seq)?;
     outbox::forget(on, seq)?;
+    charges::close(on, seq)?;
     on.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([seq])?;
     on.prepare_cached("DELETE FROM invocations WHERE seq = ?1")?.execute([seq]).map(drop)
 }

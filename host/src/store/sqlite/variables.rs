@@ -1,14 +1,20 @@
 //! Owns the statements on shared variables, their versions and their limits.
 //! Must not know threads or transactions: every function runs within one that its caller has begun.
 
-use super::super::{MAX_VARIABLES, check_variable, too_many_variables};
+use super::super::usage::{check_count, check_room, check_variable, names_of, space};
+use super::charges;
+use super::registry::unsigned;
 use crate::executor::{VariableError, Versioned};
+use crate::tenant;
 use crate::value::Json;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result};
+use std::collections::HashMap;
 
-/// The new version, or why the variable cannot have it.
-type Written = std::result::Result<u64, VariableError>;
+/// What was done, or why it cannot be.
+type Outcome<T> = std::result::Result<T, VariableError>;
+/// Version, and bytes of the value.
+type Known = Option<(u64, u64)>;
 
 /// A variable.
 pub(super) fn get(on: &Connection, name: &str) -> Result<Option<Versioned>> {
@@ -16,82 +22,99 @@ pub(super) fn get(on: &Connection, name: &str) -> Result<Option<Versioned>> {
     let found = on.prepare_cached(sql)?.query_row([name], |row| {
         let value = serde_json::from_str(row.get_ref(1)?.as_str()?);
         let damaged = |fault| rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(fault));
-        Ok(Versioned { version: version_of(row.get(0)?), value: value.map_err(damaged)? })
+        Ok(Versioned { version: unsigned(row.get(0)?), value: value.map_err(damaged)? })
     });
     found.optional()
 }
 
 /// Writes whatever the version is.
-pub(super) fn set(on: &Connection, name: &str, value: &Json) -> Result<Written> {
-    if let Err(fault) = check_variable(name, value) {
-        return Ok(Err(fault));
-    }
-    let sql = "UPDATE variables SET value = ?2, version = version + 1 WHERE name = ?1 RETURNING version";
-    let version = on.prepare_cached(sql)?.query_row((name, value.as_str()), |row| row.get(0)).optional()?;
-    version.map_or_else(|| create(on, name, value), |version| Ok(Ok(version_of(version))))
+pub(super) fn set(on: &Connection, name: &str, value: &Json, most: u64) -> Result<Outcome<u64>> {
+    let known = known(on, name)?;
+    write(on, name, known, value, most)
 }
 
 /// Writes if the version is the expected one.
-pub(super) fn update(on: &Connection, name: &str, expected: Option<u64>, value: &Json) -> Result<Written> {
+pub(super) fn update(
+    on: &Connection,
+    name: &str,
+    expected: Option<u64>,
+    value: &Json,
+    most: u64,
+) -> Result<Outcome<u64>> {
     if let Err(fault) = check_variable(name, value) {
         return Ok(Err(fault));
     }
-    let stored = version(on, name)?;
-    match (expected, stored) {
-        (None, None) => create(on, name, value),
-        (Some(expected), Some(stored)) if expected == stored => set(on, name, value),
-        _ => Ok(Err(VariableError::Conflict(stored.unwrap_or(0)))),
+    let known = known(on, name)?;
+    match known.map(|(version, _)| version) {
+        version if version == expected => write(on, name, known, value, most),
+        version => Ok(Err(VariableError::Conflict(version.unwrap_or(0)))),
+    }
+}
+
+/// Removes if the version is the expected one, or in any case.
+pub(super) fn remove(on: &Connection, name: &str, expected: Option<u64>) -> Result<Outcome<bool>> {
+    match (known(on, name)?, expected) {
+        (None, _) => Ok(Ok(false)),
+        (Some((version, _)), Some(expected)) if expected != version => Ok(Err(VariableError::Conflict(version))),
+        _ => on.prepare_cached("DELETE FROM variables WHERE name = ?1")?.execute([name]).map(|gone| Ok(gone > 0)),
     }
 }
 
 /// Writes those that do not exist; the first of a name counts. Nothing is written when one of them cannot be.
-pub(super) fn init(on: &Connection, variables: &[(String, Json)]) -> Result<std::result::Result<(), VariableError>> {
-    let mut missing: Vec<&(String, Json)> = Vec::new();
-    for entry in variables {
-        if let Err(fault) = check_variable(&entry.0, &entry.1) {
+pub(super) fn init(on: &Connection, variables: &[(String, Json)]) -> Result<Outcome<()>> {
+    let mut missing: HashMap<&str, &Json> = HashMap::new();
+    let mut counts: HashMap<Option<&str>, u64> = HashMap::new();
+    for (name, value) in variables {
+        if let Err(fault) = check_variable(name, value) {
             return Ok(Err(fault));
         }
-        if version(on, &entry.0)?.is_none() && missing.iter().all(|(name, _)| *name != entry.0) {
-            missing.push(entry);
+        if !missing.contains_key(name.as_str()) && known(on, name)?.is_none() {
+            missing.insert(name, value);
+            *counts.entry(tenant::of_name(name)).or_default() += 1;
         }
     }
-    if room(on)? < i64::try_from(missing.len()).unwrap_or(i64::MAX) {
-        return Ok(Err(too_many_variables()));
+    for (tenant, count) in counts {
+        let count = count + charges::variables(on, &space(tenant))?.count;
+        if let Err(fault) = check_count(tenant, count) {
+            return Ok(Err(fault));
+        }
     }
-    for (name, value) in missing {
-        write_new(on, name, value)?;
-    }
+    missing.into_iter().try_for_each(|(name, value)| create(on, name, value).map(drop))?;
     Ok(Ok(()))
 }
 
-/// All names, sorted by their bytes.
-pub(super) fn names(on: &Connection) -> Result<Vec<String>> {
-    on.prepare_cached("SELECT name FROM variables ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
+/// The names of a tenant's, or of all, sorted by their bytes.
+pub(super) fn names(on: &Connection, tenant: Option<&str>) -> Result<Vec<String>> {
+    let Some(tenant) = tenant else {
+        return on
+            .prepare_cached("SELECT name FROM variables ORDER BY name")?
+            .query_map([], |row| row.get(0))?
+            .collect();
+    };
+    let names = names_of(tenant);
+    let sql = "SELECT name FROM variables WHERE name >= ?1 AND name < ?2 ORDER BY name";
+    on.prepare_cached(sql)?.query_map((names.start, names.end), |row| row.get(0))?.collect()
 }
 
-fn create(on: &Connection, name: &str, value: &Json) -> Result<Written> {
-    if room(on)? < 1 {
-        return Ok(Err(too_many_variables()));
+fn write(on: &Connection, name: &str, known: Known, value: &Json, most: u64) -> Result<Outcome<u64>> {
+    let used = charges::variables(on, &space(tenant::of_name(name)))?;
+    let had = known.map(|(_, bytes)| bytes);
+    if let Err(fault) = check_variable(name, value).and_then(|()| check_room(name, value, had, used, most)) {
+        return Ok(Err(fault));
     }
-    write_new(on, name, value)?;
-    Ok(Ok(1))
+    if had.is_none() {
+        return create(on, name, value).map(Ok);
+    }
+    let sql = "UPDATE variables SET value = ?2, version = version + 1 WHERE name = ?1 RETURNING version";
+    on.prepare_cached(sql)?.query_row((name, value.as_str()), |row| row.get(0)).map(|version| Ok(unsigned(version)))
 }
 
-fn write_new(on: &Connection, name: &str, value: &Json) -> Result<()> {
-    let sql = "INSERT INTO variables (name, version, value) VALUES (?1, 1, ?2)";
-    on.prepare_cached(sql)?.execute((name, value.as_str())).map(drop)
+fn create(on: &Connection, name: &str, value: &Json) -> Result<u64> {
+    let sql = "INSERT INTO variables (name, version, value) SELECT ?1, version + 1, ?2 FROM removals RETURNING version";
+    on.prepare_cached(sql)?.query_row((name, value.as_str()), |row| row.get(0)).map(unsigned)
 }
 
-fn version(on: &Connection, name: &str) -> Result<Option<u64>> {
-    let sql = "SELECT version FROM variables WHERE name = ?1";
-    on.prepare_cached(sql)?.query_row([name], |row| row.get(0).map(version_of)).optional()
-}
-
-fn room(on: &Connection) -> Result<i64> {
-    let stored: i64 = on.prepare_cached("SELECT count(*) FROM variables")?.query_row([], |row| row.get(0))?;
-    Ok(i64::from(MAX_VARIABLES) - stored)
-}
-
-fn version_of(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or(0)
+fn known(on: &Connection, name: &str) -> Result<Known> {
+    let sql = "SELECT version, octet_length(value) FROM variables WHERE name = ?1";
+    on.prepare_cached(sql)?.query_row([name], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)))).optional()
 }
