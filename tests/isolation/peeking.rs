@@ -1,8 +1,10 @@
 //! Attacks on what is somebody else's: memory that was theirs, and whatever has a name.
 
 use super::world::{ACME, BOLT, ROOT, World};
+use crate::following::Stream;
 use crate::support::{RETURNS_ONE_CHARACTER, component, module_with, with_core_module};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Writes a pattern all over 32 MiB and a table.
 fn writer() -> String {
@@ -76,10 +78,11 @@ async fn nothing_of_anothers_is_reached_by_its_name() {
     assert_eq!(task.body["Result"]["value"], 1, "{task:?}");
     let id = task.id();
     world.under("bolt's names in requests", by_request(&world, &id)).await;
+    world.under("bolt's tasks, followed by name", by_stream(&world)).await;
     world.under("bolt's names in routes", by_route(&world)).await;
     world.under("the variables of bolt and of the host in a guest", by_guest(&world)).await;
     let again = world.runs(BOLT, "/bolt/counter", Value::Null).await;
-    assert_eq!(again.body["Result"], json!({"value": 2, "version": 2}), "nobody else wrote it");
+    assert_eq!(again.body["Result"], json!({"value": 3, "version": 3}), "nobody else wrote it");
     let seen = world.get(ROOT, "/-/routes").await;
     assert_eq!(seen.body.as_array().map(Vec::len), Some(3), "two of bolt's, one of acme's: {seen:?}");
     world.judge(pid).await;
@@ -94,10 +97,7 @@ async fn by_request(world: &World, id: &str) -> String {
             ("DELETE", format!("/tasks/{id}")),
             ("GET", format!("/events?taskId={id}")),
             ("GET", "/events?group=secret".into()),
-            ("GET", "/events?group=bolt:secret".into()),
-            ("GET", "/events?group=bolt%3Asecret".into()),
             ("GET", "/events?route=counter".into()),
-            ("GET", "/events?route=bolt:counter".into()),
             ("GET", "/-/plugins/counter".into()),
             ("GET", "/-/plugins/bolt:counter".into()),
             ("GET", "/-/plugins/bolt%3Acounter".into()),
@@ -111,14 +111,13 @@ async fn by_request(world: &World, id: &str) -> String {
             ("GET", "/-/state/bolt:counter".into()),
             ("GET", "/-/state/secret".into()),
             ("PUT", "/bolt/counter".into()),
-            ("GET", "/-/tenants".into()),
         ] {
             let status = world.status(ACME, method, &path).await;
             let is_late = status == 429 && method != "GET" && world.goes_on();
             assert!(is_late || [401, 403, 404].contains(&status), "{method} {path}: {status}");
             asked += 1;
         }
-        for path in ["/-/plugins", "/-/routes", "/-/pools", "/-/audit", "/-/state"] {
+        for path in ["/-/plugins", "/-/routes", "/-/pools", "/-/audit", "/-/state", "/-/tenants"] {
             let answer = world.get(ACME, path).await;
             let said = answer.body.to_string();
             assert!(!said.contains("bolt") && !said.contains("counter\""), "{path}: {said}");
@@ -137,6 +136,25 @@ async fn by_request(world: &World, id: &str) -> String {
         }
     }
     format!("nothing by {asked} requests")
+}
+
+/// Whoever follows bolt's tasks by name hears nothing of them.
+async fn by_stream(world: &World) -> String {
+    let mut streams = Vec::new();
+    for path in ["/events?group=bolt:secret", "/events?group=bolt%3Asecret", "/events?route=bolt:counter"] {
+        if world.status(ACME, "GET", path).await == 200 {
+            streams.push(Stream::of(world.request(ACME, "GET", path)).await);
+        }
+    }
+    world.enough().await;
+    world.runs(BOLT, "/bolt/counter", Value::Null).await;
+    let count = streams.len();
+    for mut stream in streams {
+        assert_eq!(stream.up_to("open").await.len(), 1);
+        let more = tokio::time::timeout(Duration::from_millis(200), stream.next()).await;
+        assert!(more.is_err(), "{more:?}");
+    }
+    format!("nothing by {count} streams")
 }
 
 async fn by_route(world: &World) -> String {
