@@ -46,7 +46,7 @@ async fn whoever_has_much_kept_takes_no_room_from_others() {
     world.routes(201, ACME, "m", json!({"pool": pool, "memory": "128MiB", "state": {"write": names}})).await;
     let large = json!({"mode": "huge-result", "bytes": 8 << 20});
     world.under("variables up to the quota", variables(&world)).await;
-    world.under("1,000 tasks with bodies of 1 MiB that wait", bodies(&world)).await;
+    world.under("300 tasks with bodies of 1 MB that wait", bodies(&world)).await;
     world.under("results of 8 MiB, again and again", world.again("/acme/m", large, 4)).await;
     world.judge(pid).await;
 }
@@ -65,7 +65,7 @@ async fn variables(world: &World) -> String {
 }
 
 async fn bodies(world: &World) -> String {
-    let filling = "x".repeat(1 << 20);
+    let filling = "x".repeat(1_000_000);
     let sleeping = json!({"mode": "sleep-ms", "ms": 3_600_000, "filling": filling});
-    world.endless("/acme/m", sleeping, 1000).await
+    world.endless("/acme/m", sleeping, 300).await
 }

@@ -83,6 +83,10 @@ pub fn ed25519_key(node: &Node) -> Result<[u8; 32], String> {
 /// A route's path. Requests carry any other letter percent-encoded, so it would never match.
 pub fn path(node: &Node) -> Result<String, String> {
     let path = text(node)?;
+    // Clients and proxies take the step before it is sent, so that it would lead elsewhere.
+    if path.split('/').any(|segment| [".", ".."].contains(&segment)) {
+        return mismatch("a path without the steps `.` and `..`", node);
+    }
     if !path.starts_with('/') {
         return mismatch("a path that begins with `/`", node);
     }
