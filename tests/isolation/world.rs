@@ -48,13 +48,6 @@ fn configuration(quota: &str) -> String {
             hash("key", key)
         )
     };
-    if std::env::var("FALLBACK").is_ok() {
-        let users = [user("acme", ACME, ""), user("bolt", BOLT, ""), user("root", ROOT, "admin")].concat();
-        return format!(
-            "auth:\n  users:\n{users}  schemes: {{key: {{type: api_key, in: header, name: X-API-KEY}}}}\n  default: key\n\
-             admin: {{auth: key, access: {{roles: [admin], groups: [acme, bolt]}}}}\nroutes: []\n"
-        );
-    }
     let users = [user("acme", ACME, ""), user("bolt", BOLT, ""), user("root", ROOT, "admin")].concat();
     format!(
         "auth:\n  users:\n{users}  schemes: {{key: {{type: api_key, in: header, name: X-API-KEY}}}}\n  default: key\n\
