@@ -37,9 +37,12 @@ pub fn detail(answer: &Answer) -> &str {
     answer.text("detail")
 }
 
-/// A valid component whose bytes no other has: a custom section at its end says so.
 fn variant(file: &str, mark: &str) -> Vec<u8> {
-    let mut bytes = bytes(file);
+    with_mark(bytes(file), mark)
+}
+
+/// A valid component whose bytes no other has: a custom section at its end says so.
+pub fn with_mark(mut bytes: Vec<u8>, mark: &str) -> Vec<u8> {
     let name = "mark";
     let length = u8::try_from(1 + name.len() + mark.len()).expect("short");
     bytes.extend([0, length, 4]);

@@ -26,7 +26,7 @@ routes:
 }
 
 /// Cheap and repeatable enough; the schedule itself is the machine's.
-fn random(seed: &mut u64) -> u64 {
+pub fn random(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
@@ -34,7 +34,7 @@ fn random(seed: &mut u64) -> u64 {
 }
 
 /// Records each end that the store ever writes: an ended task that ends again makes a second row.
-fn watch_ends(server: &Server) {
+pub fn watch_ends(server: &Server) {
     let db = Connection::open(server.path("tasks.db")).expect("the store");
     db.busy_timeout(Duration::from_secs(30)).expect("a timeout");
     db.execute_batch(

@@ -360,12 +360,9 @@ impl Server {
     }
 
     pub async fn send(&self, status: u16, request: RequestBuilder) -> Answer {
-        let response = request.send().await.expect("an answer");
-        let (got, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.expect("a body");
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        assert_eq!(got, status, "{body}");
-        Answer { status: got, headers, body }
+        let answer = ask(request).await.expect("an answer");
+        assert_eq!(answer.status, status, "{}", answer.body);
+        answer
     }
 
     pub async fn get(&self, status: u16, path: &str) -> Answer {
@@ -456,6 +453,14 @@ fn read_welcome(child: &mut Child) -> Vec<String> {
         }
     }
     welcome
+}
+
+/// Whatever is answered, if anything is.
+pub async fn ask(request: RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await?;
+    Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
 }
 
 /// Asks again until there is an answer.

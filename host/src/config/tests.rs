@@ -336,7 +336,10 @@ fn faults_of_a_route() {
             "path: expected a path of visible ASCII characters without `?` and `#`, found 'ä' in it",
         ),
         ("METHOD, path: '/{a', WASM", "the path /{a is malformed: Parameters must be registered with a valid name"),
-        ("ALL, name: a b", "name: expected a name without slashes and blanks, found the text `a b`"),
+        (
+            "ALL, name: a b",
+            "name: expected a name without slashes and blanks, and neither `.` nor `..`, found the text `a b`",
+        ),
         ("METHOD, path: /a, component: .", "component: expected a file at /etc/sandpool/., found a folder"),
         ("ALL, arguments: [1]", "arguments: expected a map, found a list"),
         ("ALL, using: uMesage", "using: expected a name under `variables`, found `uMesage`; did you mean `uMessage`?"),

@@ -63,11 +63,15 @@ pub fn name(node: &Node) -> Result<String, String> {
     if name.len() <= MAX_NAME { Ok(name) } else { mismatch(&format!("a name of 1 to {MAX_NAME} bytes"), node) }
 }
 
-/// The name of a route: it stands in URLs, slots and logs.
+/// The name of a route: it stands in URLs, slots and logs. Clients take `.` and `..` in an URL for steps.
 pub fn route_name(node: &Node) -> Result<String, String> {
     let found = name(node)?;
     let is_plain = !found.contains('/') && !found.contains(|c: char| c.is_control() || c.is_whitespace());
-    if is_plain { Ok(found) } else { mismatch("a name without slashes and blanks", node) }
+    let short = found.rsplit(':').next().unwrap_or("");
+    match is_plain && ![".", ".."].contains(&short) {
+        true => Ok(found),
+        false => mismatch("a name without slashes and blanks, and neither `.` nor `..`", node),
+    }
 }
 
 /// A public Ed25519 key (RFC 8032), 32 bytes in base64.
@@ -79,6 +83,10 @@ pub fn ed25519_key(node: &Node) -> Result<[u8; 32], String> {
 /// A route's path. Requests carry any other letter percent-encoded, so it would never match.
 pub fn path(node: &Node) -> Result<String, String> {
     let path = text(node)?;
+    // Clients and proxies take the step before it is sent, so that it would lead elsewhere.
+    if path.split('/').any(|segment| [".", ".."].contains(&segment)) {
+        return mismatch("a path without the steps `.` and `..`", node);
+    }
     if !path.starts_with('/') {
         return mismatch("a path that begins with `/`", node);
     }
