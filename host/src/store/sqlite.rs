@@ -60,6 +60,8 @@ pub struct SqliteStore {
     news: Arc<Notify>,
     /// Some task has a callback: until then no end has to look for its own.
     has_callbacks: Arc<AtomicBool>,
+    /// Some task belongs to a tenant: until then no write has to look whom to charge.
+    has_tenants: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -77,11 +79,12 @@ impl SqliteStore {
     fn open_file(path: &Path, counters: Counters) -> Result<Self, StoreError> {
         let file::Opened { connection, path, lock } = file::open(path)?;
         let has_callbacks = Arc::new(AtomicBool::new(outbox::any(&connection)));
+        let has_tenants = Arc::new(AtomicBool::new(charges::any(&connection)));
         let writer = writer::start(connection, Some(lock), counters.clone())?;
         let (readers, searcher) = (Some(reader::start(&path)?), Some(reader::start_searcher(&path)?));
         let replayer = Some(reader::start_replayer(&path)?);
         let (told, news) = Default::default();
-        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks })
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks, has_tenants })
     }
 
     fn open_memory(counters: Counters) -> Result<Self, StoreError> {
@@ -89,9 +92,9 @@ impl SqliteStore {
         let mut connection = Connection::open_in_memory().map_err(|error| opening(error.to_string()))?;
         schema::prepare(&mut connection).map_err(|fault| opening(fault.to_string()))?;
         let writer = writer::start(connection, None, counters.clone())?;
-        let (told, news, has_callbacks) = Default::default();
+        let (told, news, has_callbacks, has_tenants) = Default::default();
         let (readers, searcher, replayer) = (None, None, None);
-        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks })
+        Ok(Self { readers, searcher, replayer, writer, counters, told, news, has_callbacks, has_tenants })
     }
 
     /// How many transactions its metrics have counted.
@@ -113,7 +116,11 @@ impl SqliteStore {
         }
     }
 
-    fn expect_callback(&self, task: &Task) {
+    /// Later writes have to look for what this task has.
+    fn expect(&self, task: &Task) {
+        if task.invocation.tenant.is_some() {
+            self.has_tenants.store(true, Ordering::SeqCst);
+        }
         if task.invocation.callback.is_some() {
             self.has_callbacks.store(true, Ordering::SeqCst);
         }
@@ -132,7 +139,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn insert(&self, task: &Task) -> Answer<'_, ()> {
-        self.expect_callback(task);
+        self.expect(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -148,7 +155,7 @@ impl Store for SqliteStore {
     }
 
     fn insert_once(&self, task: &Task, submission: Submission) -> Answer<'_, Submitted> {
-        self.expect_callback(task);
+        self.expect(task);
         let new = match New::of(task) {
             Ok(new) => new,
             Err(error) => return Box::pin(async move { Err(StoreError::Unavailable(error.to_string())) }),
@@ -168,8 +175,10 @@ impl Store for SqliteStore {
     }
 
     fn claim(&self, claim: Claim) -> Answer<'_, bool> {
-        let is_followed = !claim.events.is_empty();
-        let claimed = self.writer.ask(bytes_of(&claim.events), move |on| tasks::claim(on, &claim));
+        let (is_followed, bytes) = (!claim.events.is_empty(), bytes_of(&claim.events));
+        let has_tenants = Arc::clone(&self.has_tenants);
+        let claiming = move |on: &Connection| tasks::claim(on, &claim, has_tenants.load(Ordering::SeqCst));
+        let claimed = self.writer.ask(bytes, claiming);
         Box::pin(async move { claimed.await.inspect(|claimed| self.tell(*claimed && is_followed)) })
     }
 
@@ -179,11 +188,11 @@ impl Store for SqliteStore {
         let bytes = bytes + bytes_of(&ending.events);
         let is_followed = !ending.events.is_empty();
         // The callback is due from the same commit on.
-        let has_callbacks = Arc::clone(&self.has_callbacks);
+        let (has_callbacks, has_tenants) = (Arc::clone(&self.has_callbacks), Arc::clone(&self.has_tenants));
         let finished = self.writer.ask(bytes, move |on| {
-            let Some(seq) = tasks::finish(on, &id, attempt, &ending)? else { return Ok((false, false)) };
-            let looks = has_callbacks.load(Ordering::SeqCst);
-            Ok((true, looks && outbox::enter(on, seq, ending.at)?))
+            let ended = tasks::finish(on, &id, attempt, &ending, has_tenants.load(Ordering::SeqCst))?;
+            let looks = ended && has_callbacks.load(Ordering::SeqCst);
+            Ok((ended, looks && outbox::enter(on, &id, ending.at)?))
         });
         Box::pin(async move {
             let (ended, entered) = finished.await?;
@@ -207,7 +216,11 @@ impl Store for SqliteStore {
         };
         let bytes = notes.iter().map(of_note).sum();
         let is_followed = notes.iter().any(|note| !note.events.is_empty());
-        let noted = self.writer.ask(bytes, move |on| notes.iter().try_for_each(|note| events::note(on, note)));
+        let has_tenants = Arc::clone(&self.has_tenants);
+        let noted = self.writer.ask(bytes, move |on| {
+            let charged = has_tenants.load(Ordering::SeqCst);
+            notes.iter().try_for_each(|note| events::note(on, note, charged))
+        });
         Box::pin(async move { noted.await.inspect(|()| self.tell(is_followed)) })
     }
 

@@ -17,6 +17,11 @@ pub(super) struct Growth {
     pub(super) completed: Option<i64>,
 }
 
+/// Whether there is any task of a tenant; where that cannot be read, there may be one.
+pub(super) fn any(on: &Connection) -> bool {
+    on.query_row("SELECT EXISTS (SELECT 1 FROM charges)", [], |row| row.get(0)).unwrap_or(true)
+}
+
 /// A new task of a tenant, with so many bytes of data.
 pub(super) fn open(on: &Connection, seq: i64, tenant: &str, bytes: i64) -> Result<()> {
     let sql = "INSERT INTO charges (seq, space, bytes) VALUES (?1, ?2, ?3)";

@@ -27,7 +27,8 @@ pub(super) fn add(on: &Connection, seq: i64, events: &[TaskEvent]) -> Result<()>
 }
 
 /// See [`super::super::Store::note`].
-pub(super) fn note(on: &Connection, note: &Note) -> Result<()> {
+/// `charged`: whether there may be tasks of tenants.
+pub(super) fn note(on: &Connection, note: &Note, charged: bool) -> Result<()> {
     let is_running = "id = ?1 AND attempt = ?2 AND state = 1";
     let (id, attempt) = (note.id.as_str(), note.attempt);
     let seq: Option<i64> = if note.progress.is_some() || note.log.is_some() {
@@ -45,7 +46,7 @@ pub(super) fn note(on: &Connection, note: &Note) -> Result<()> {
     let trimmed = note.keep.map_or(Ok(0), |keep| trim(on, seq, keep))?;
     let bytes = charges::of_events(&note.events) - trimmed;
     let log = note.log.as_ref().map(|log| charges::signed(log.len()));
-    if bytes == 0 && log.is_none() {
+    if !charged || (bytes == 0 && log.is_none()) {
         return Ok(());
     }
     charges::grow(on, seq, Growth { bytes, log, completed: None })

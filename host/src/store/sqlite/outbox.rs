@@ -28,11 +28,10 @@ pub(super) fn expect(on: &Connection, seq: i64, host: &str) -> Result<()> {
 
 /// The task has ended; `false`: it has no callback. An insert of what a query finds, which is nothing for most tasks,
 /// would cost several times as much as the end itself.
-pub(super) fn enter(on: &Connection, seq: i64, at: Timestamp) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM callbacks WHERE seq = ?1)";
-    if !on.prepare_cached(sql)?.query_row([seq], |row| row.get(0))? {
-        return Ok(false);
-    }
+pub(super) fn enter(on: &Connection, id: &TaskId, at: Timestamp) -> Result<bool> {
+    let sql = "SELECT seq FROM tasks CROSS JOIN callbacks USING (seq) WHERE id = ?1";
+    let seq: Option<i64> = on.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0)).optional()?;
+    let Some(seq) = seq else { return Ok(false) };
     let sql = "INSERT OR IGNORE INTO deliveries (seq, host, standing, made, begun, next, bytes, attempts)
                SELECT seq, host, 1, 0, 0, ?2, coalesce(octet_length(result), 0), '[]'
                FROM tasks CROSS JOIN callbacks USING (seq) WHERE seq = ?1";

@@ -97,39 +97,52 @@ pub(super) fn insert(on: &Connection, new: &New) -> Result<bool> {
 }
 
 /// See [`super::super::Store::claim`].
-pub(super) fn claim(on: &Connection, claim: &Claim) -> Result<bool> {
+/// `charged`: whether there may be tasks of tenants.
+pub(super) fn claim(on: &Connection, claim: &Claim, charged: bool) -> Result<bool> {
     let sql =
         "UPDATE tasks SET state = 1, attempt = attempt + 1, started = coalesce(started, ?1), due = NULL, slot = ?2
-               WHERE id = ?3 AND attempt = ?4 AND state IN (0, 1) RETURNING seq";
+               WHERE id = ?3 AND attempt = ?4 AND state IN (0, 1)";
     let values = (claim.at.0, &*claim.slot, claim.id.as_str(), claim.attempts_before);
-    let seq: Option<i64> = on.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
-    if let Some(seq) = seq.filter(|_| !claim.events.is_empty()) {
+    let claimed = on.prepare_cached(sql)?.execute(values)? == 1;
+    if claimed && !claim.events.is_empty() {
+        let seq = seq_of(on, &claim.id)?;
         events::add(on, seq, &claim.events)?;
-        charges::grow(on, seq, Growth { bytes: charges::of_events(&claim.events), ..Growth::default() })?;
+        if charged {
+            charges::grow(on, seq, Growth { bytes: charges::of_events(&claim.events), ..Growth::default() })?;
+        }
     }
-    Ok(seq.is_some())
+    Ok(claimed)
 }
 
-/// See [`super::super::Store::finish`]; answers the task's row if it has ended.
-pub(super) fn finish(on: &Connection, id: &TaskId, attempt: u32, ending: &Ending) -> Result<Option<i64>> {
-    let Some((state, lowest)) = target(ending.event) else { return Ok(None) };
+/// The number of a task that is there.
+pub(super) fn seq_of(on: &Connection, id: &TaskId) -> Result<i64> {
+    on.prepare_cached("SELECT seq FROM tasks WHERE id = ?1")?.query_row([id.as_str()], |row| row.get(0))
+}
+
+/// See [`super::super::Store::finish`]; `charged` as above.
+pub(super) fn finish(on: &Connection, id: &TaskId, attempt: u32, ending: &Ending, charged: bool) -> Result<bool> {
+    let Some((state, lowest)) = target(ending.event) else { return Ok(false) };
     let sql = "UPDATE tasks SET state = ?1, completed = ?2, due = NULL, progress = ?3, error = ?4, result = ?5,
                             log = coalesce(?6, log)
-               WHERE id = ?7 AND attempt = ?8 AND state BETWEEN ?9 AND 1 RETURNING seq";
+               WHERE id = ?7 AND attempt = ?8 AND state BETWEEN ?9 AND 1";
     let result = ending.result.as_ref().map(Json::as_str);
     let log = Some(ending.log.as_str()).filter(|log| !log.is_empty());
     let (state, lowest) = (state as u8, lowest as u8);
     let values =
         (state, ending.at.0, ending.progress, ending.error.as_deref(), result, log, id.as_str(), attempt, lowest);
-    let seq: Option<i64> = on.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
-    if let Some(seq) = seq {
-        events::add(on, seq, &ending.events)?;
+    let finished = on.prepare_cached(sql)?.execute(values)? == 1;
+    if !finished || (ending.events.is_empty() && !charged) {
+        return Ok(finished);
+    }
+    let seq = seq_of(on, id)?;
+    events::add(on, seq, &ending.events)?;
+    if charged {
         let length = |text: Option<&str>| signed(text.map_or(0, str::len));
         let bytes = length(result) + length(ending.error.as_deref()) + charges::of_events(&ending.events);
         let log = log.map(|log| length(Some(log)));
         charges::grow(on, seq, Growth { bytes, log, completed: Some(ending.at.0) })?;
     }
-    Ok(seq)
+    Ok(true)
 }
 
 /// The final state after an event, and the lowest of the states NotStarted and Running that allow it.

@@ -2,7 +2,7 @@
 //! tables. Must not repeat the conformance suite.
 
 use super::schema::{APPLICATION, NEWEST, STEPS};
-use super::tests::{open, task};
+use super::tests::{ending, open, task};
 use super::{SqliteStore, deeds, purge, schema};
 use crate::clock::Timestamp;
 use crate::metrics::Metrics;
@@ -10,7 +10,8 @@ use crate::store::registry::{
     AUDIT_ENTRIES, Added, Deed, DeedFilter, Plugin, PluginQuota, Registry, TENANT_AUDIT_ENTRIES,
 };
 use crate::store::{PURGE_BATCH, Store, StoreUrl, TenantUse};
-use crate::task::Invocation;
+use crate::task::state::Event;
+use crate::task::{Ending, Invocation};
 use crate::value::Json;
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -195,6 +196,21 @@ async fn repeated_and_broken_inserts_charge_nothing() {
     assert!(again.is_err() && broken.is_err());
     assert_eq!(store.usage().await.expect("reads"), used);
     assert_exact(&store).await;
+}
+
+#[tokio::test]
+async fn a_later_process_charges_on() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("s.db");
+    let mut task = task();
+    task.invocation = Arc::new(Invocation { tenant: Some("a".into()), ..(*task.invocation).clone() });
+    open(&path).expect("opens").insert(&task).await.expect("inserts");
+    let store = open(&path).expect("opens again");
+    let before = store.usage().await.expect("reads")[0].bytes;
+    let end = Ending { error: Some("x".repeat(50).into()), ..ending() };
+    assert!(store.finish(&task.id, 0, &Ending { event: Event::Abort, result: None, ..end }).await.expect("finishes"));
+    assert_eq!(store.usage().await.expect("reads")[0].bytes, before + 50);
+    assert_eq!(store.evict("a", 0).await.expect("evicts"), 1);
 }
 
 #[test]
