@@ -152,8 +152,8 @@ pub struct Endpoints {
     documents: Documents,
     /// Where tasks are followed: the path, and the name of the query parameter for the id.
     events: Option<(String, String)>,
-    /// The routes that send events, with their groups.
-    followed: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// The routes that send events.
+    followed: Vec<Arc<Route>>,
     /// All routes, by name.
     routes: BTreeMap<Arc<str>, Deployed>,
 }
@@ -216,11 +216,8 @@ impl Endpoints {
         let documents = Documents::new(documentation, &main, task_routes);
         let events = task_routes.iter().find(|route| route.operation == Operation::Events);
         let events = events.map(|route| (route.path.clone(), route.id_name.clone()));
-        let followed = |loaded: &Arc<LoadedRoute>| {
-            let sse = loaded.route.sse.as_ref()?;
-            Some((Arc::clone(&loaded.route.name), sse.group.clone()))
-        };
-        let followed = main.iter().filter_map(followed).collect();
+        let followed =
+            main.iter().map(|loaded| Arc::clone(&loaded.route)).filter(|route| route.sse.is_some()).collect();
         let named = |loaded: &Arc<LoadedRoute>| Arc::clone(&loaded.route.name);
         let routes = main.iter().map(named).zip(routes.iter().cloned()).collect();
         Ok(Self { table, get, documents, events, followed, routes })
@@ -353,7 +350,7 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
             query::answer(&api, task_route, &parts, body).await
         }
         Found::Endpoint(Endpoint::Task(task_route), _) if task_route.operation == Operation::Events => {
-            events::answer(&api, endpoints, task_route, &parts).await
+            events::answer(&api, &surface, task_route, &parts).await
         }
         Found::Endpoint(Endpoint::Task(task_route), parameters) => tasks::answer(about(task_route, &parameters)).await,
         Found::Endpoint(Endpoint::Log(task_route), parameters) => logs::answer(about(task_route, &parameters)).await,

@@ -199,7 +199,10 @@ impl Plugins {
             Added::New => (plugin, true),
             Added::Same(known) => (known, false),
             Added::Other(known) => return Err(UploadError::Taken(Box::new(known))),
-            Added::Full(fault) => return Err(UploadError::Quota(fault)),
+            Added::Full(fault) => {
+                self.sweep().await?;
+                return Err(UploadError::Quota(fault));
+            }
         };
         Ok(Uploaded { plugin, is_new, inspection })
     }

@@ -116,6 +116,12 @@ impl Tenant {
         self.admins.admits(caller) || self.viewers.admits(caller)
     }
 
+    /// Whether somebody belongs to it in any way.
+    #[must_use]
+    pub fn knows(&self, caller: &Principal) -> bool {
+        self.members.admits(caller) || self.may_look(caller)
+    }
+
     /// The permission of its tasks: what the route says, and those who manage and look. Without an owner they alone may read one.
     #[must_use]
     pub fn permission(&self, route: &Permission) -> Permission {

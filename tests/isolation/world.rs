@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Probes during each attack; half as many before it and after it are the measure.
-const PROBES: usize = 40;
+const PROBES: usize = 200;
 /// What is asserted of the median probe; the table tells the true ratio.
 const SLOWER: f64 = 20.0;
 /// No probe is counted as slow below this, in seconds: a median alone is some milliseconds.

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::codec::{self, Format, Incoming};
 use crate::value::Json;
 use axum::body::{Body, HttpBody};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -17,6 +17,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The body as JSON; `null` without one.
 pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Json, Problem> {
     let bytes = collect(body, limit).await?;
+    check_encoding(headers)?;
     if bytes.is_empty() {
         return Ok(Json::null());
     }
@@ -33,9 +34,22 @@ pub async fn read_text(headers: &HeaderMap, body: Body, limit: usize) -> Result<
         _ => return Err(Problem::new(415, "This is read in `application/json` or `application/yaml`.")),
     };
     let bytes = collect(body, limit).await?;
+    check_encoding(headers)?;
     let value = codec::decode(incoming, &bytes).map_err(|fault| Problem::malformed(&fault))?;
     let text = String::from_utf8(bytes).map_err(|_| Problem::new(400, "The body is not UTF-8."))?;
     Ok((text, is_yaml, value))
+}
+
+/// Refuses bodies that are compressed: one can expand a thousand times (RFC 9110 §15.5.16 says how).
+pub fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity"));
+    match headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        true => Ok(()),
+        false => {
+            let problem = Problem::new(415, "Bodies are read as they are, without a `Content-Encoding`.");
+            Err(problem.with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+        }
+    }
 }
 
 /// Reads what a client that was refused still sends, for a while: else it would not get to read why.

@@ -3,10 +3,11 @@
 
 use super::caller::Caller;
 use super::problem::Problem;
-use super::{Api, Endpoints, request, tasks};
+use super::{Api, Surface, request, tasks};
 use crate::codec::accepts;
 use crate::events::{Stream, frame};
 use crate::ids::TaskId;
+use crate::route::Route;
 use crate::route::task_route::TaskRoute;
 use crate::store::Scope;
 use crate::task::Task;
@@ -25,12 +26,7 @@ const MEDIA_TYPE: &str = "text/event-stream";
 /// What a reader that comes again has had last.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-pub async fn answer(
-    api: &Api,
-    endpoints: &Endpoints,
-    task_route: &TaskRoute,
-    parts: &Parts,
-) -> Result<Response, Problem> {
+pub async fn answer(api: &Api, surface: &Surface, task_route: &TaskRoute, parts: &Parts) -> Result<Response, Problem> {
     if !accepts(request::accepted(&parts.headers), MEDIA_TYPE) {
         return Err(Problem::new(406, format!("`Accept` does not allow what is answered here: {MEDIA_TYPE}.")));
     }
@@ -40,7 +36,7 @@ pub async fn answer(
     if hub.is_closed() {
         return Err(Problem::new(503, "The host is shutting down; read on from the last event later.").retry_after(5));
     }
-    let scope = scope(endpoints, task_route, parts)?;
+    let scope = scope(surface, &caller, task_route, parts)?;
     let about = match &scope {
         Scope::Task(id) => written(&*followed(api, &caller, id).await?),
         scope => about(scope).to_string(),
@@ -64,8 +60,9 @@ async fn followed(api: &Api, caller: &Caller, id: &TaskId) -> Result<Arc<Task>, 
     Ok(task)
 }
 
-/// What the request wants to follow.
-fn scope(endpoints: &Endpoints, task_route: &TaskRoute, parts: &Parts) -> Result<Scope, Problem> {
+/// What the request wants to follow. A tenant's groups and routes are there for those who may have to do with them, also
+/// by their short names.
+fn scope(surface: &Surface, caller: &Caller, task_route: &TaskRoute, parts: &Parts) -> Result<Scope, Problem> {
     let id_name = task_route.id_name.as_str();
     let mut asked = request::query(&parts.uri);
     asked.retain(|(name, _)| [id_name, "group", "route"].contains(&name.as_str()));
@@ -79,17 +76,28 @@ fn scope(endpoints: &Endpoints, task_route: &TaskRoute, parts: &Parts) -> Result
         }
     };
     let shown: String = value.chars().take(TaskId::MAX_SHOWN).collect();
+    let caller = caller.principal.as_ref();
+    let tenants = || surface.options.tenants.iter().filter(|tenant| caller.is_some_and(|caller| tenant.knows(caller)));
+    let names: Vec<String> =
+        std::iter::once(value.clone()).chain(tenants().map(|tenant| tenant.full_name(value))).collect();
+    let is_there = |route: &&Arc<Route>| {
+        let is_known = |tenant: &Arc<str>| tenants().any(|own| own.name == *tenant);
+        route.tenant.as_ref().is_none_or(is_known)
+            || caller.is_some_and(|caller| route.access.admits(caller))
+            || route.permission.may_read(caller)
+    };
+    let mut followed = surface.endpoints.followed.iter().filter(is_there);
+    let is_asked = |found: &Arc<str>| names.iter().any(|name| **name == **found);
     match name.as_str() {
         "group" => {
-            match endpoints.followed.iter().filter_map(|(_, group)| group.as_ref()).find(|group| ***group == **value) {
-                Some(group) => Ok(Scope::Group(Arc::clone(group))),
-                None => Err(Problem::new(404, format!("No route sends events of the group `{shown}`."))),
-            }
+            let group = |route: &Arc<Route>| route.sse.as_ref()?.group.clone();
+            let found = followed.filter_map(group).find(is_asked).map(Scope::Group);
+            found.ok_or_else(|| Problem::new(404, format!("No route sends events of the group `{shown}`.")))
         }
-        "route" => match endpoints.followed.iter().find(|(route, _)| **route == **value) {
-            Some((route, _)) => Ok(Scope::Route(Arc::clone(route))),
-            None => Err(Problem::new(404, format!("There is no route named `{shown}` that sends events."))),
-        },
+        "route" => {
+            let found = followed.find(|route| is_asked(&route.name)).map(|route| Scope::Route(Arc::clone(&route.name)));
+            found.ok_or_else(|| Problem::new(404, format!("There is no route named `{shown}` that sends events.")))
+        }
         _ => Ok(Scope::Task(TaskId::parse(value).map_err(|_| tasks::unknown(value))?)),
     }
 }

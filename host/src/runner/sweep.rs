@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How often what tenants store is counted.
 const QUOTA_INTERVAL: Duration = Duration::from_millis(500);
+/// How many batches of one tenant's tasks are removed before others' are looked at.
+const EVICTIONS: u32 = 8;
 /// The longest time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -51,8 +53,14 @@ impl Runner {
             account.note_stored(stored);
             let most = account.quota().stored;
             if stored > most {
-                // A tenth at once, so that there is room for some time.
-                let removed = store.evict(name, most - most / 10).await?;
+                let mut removed = 0;
+                for _ in 0..EVICTIONS {
+                    // A tenth at once, so that there is room for some time.
+                    match store.evict(name, most - most / 10).await? {
+                        0 => break,
+                        more => removed += more,
+                    }
+                }
                 tracing::debug!(tenant = %name, stored, removed, "removed tasks before their time");
             }
         }

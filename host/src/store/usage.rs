@@ -62,6 +62,10 @@ pub(super) fn check_variable(name: &str, value: &Json) -> Result<(), VariableErr
         let text = format!("a variable's name has 1 to {MAX_NAME} bytes, this one has {name_bytes}");
         return Err(VariableError::Limit(text));
     }
+    // Clients take those for steps of a path.
+    if [".", ".."].contains(&name) {
+        return Err(VariableError::Limit(format!("no variable is called `{name}`")));
+    }
     if value_bytes > MAX_VALUE {
         let text = format!("a variable's value has at most {MAX_VALUE} bytes, the one of {name} has {value_bytes}");
         return Err(VariableError::Limit(text));

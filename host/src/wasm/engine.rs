@@ -30,6 +30,8 @@ const OTHERS: u32 = 100;
 const ALL: u32 = INSTANCES + READY + OTHERS;
 /// Bytes of memory that an instance leaves mapped for the next one in its place, instead of page faults.
 const KEEP_RESIDENT: usize = 1 << 20;
+/// How many empty places may keep such memory, so that what an idle host holds is bounded.
+const WARM_SLOTS: u32 = 16;
 /// Guests yield to the HTTP side when both want a core.
 const GUEST_NICENESS: i32 = 10;
 
@@ -164,7 +166,10 @@ fn pool_settings(keep_resident: bool) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX));
     if keep_resident {
-        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(64 << 10);
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(64 << 10)
+            .max_unused_warm_slots(WARM_SLOTS);
     }
     pool
 }

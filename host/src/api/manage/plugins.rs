@@ -128,7 +128,10 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
             };
             let managed = &api.0.managed;
             let mut body = Box::pin(Body::into_data_stream(body));
-            let uploaded = managed.plugins.upload(upload, &mut body).await;
+            let uploaded = match body::check_encoding(&parts.headers) {
+                Ok(()) => managed.plugins.upload(upload, &mut body).await.map_err(Problem::from),
+                Err(problem) => Err(problem),
+            };
             if uploaded.is_err() {
                 body::drain(body).await;
             }
@@ -177,6 +180,9 @@ impl From<UploadError> for Problem {
         };
         let problem = match error {
             UploadError::Store(error) => return error.into(),
+            UploadError::Quota(words) => {
+                return Self::new(429, format!("The quota is used up: {words}. Nothing was kept.")).retry_after(60);
+            }
             other => Self::new(status, format!("The component was not taken: {other}.")),
         };
         if status == 429 { problem.retry_after(5) } else { problem }

@@ -16,7 +16,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// ids, whose order is random. A WAL that grew because a reader was in the way is cut back afterwards.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
-    PRAGMA cache_size = -32768;
+    PRAGMA cache_size = -8192;
     PRAGMA journal_size_limit = 67108864;
 ";
 /// The commit that finds so many pages of 4 KiB in the WAL also moves them into the database, and its callers wait
