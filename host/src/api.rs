@@ -54,6 +54,9 @@ use tasks::AboutTask;
 /// How many changes a tenant's members may make by the management endpoints: each is checked, stored and noted.
 const CHANGES: RateLimit = RateLimit { per_second: 10, burst: 50 };
 
+/// And how many requests that only look.
+const LOOKS: RateLimit = RateLimit { per_second: 50, burst: 200 };
+
 /// What the surface is configured with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -87,6 +90,8 @@ struct Inner {
     managed: Managed,
     /// How many changes each tenant's members may make.
     changes: Limiter,
+    /// And how often they may look.
+    looks: Limiter,
     stage: Stage,
 }
 
@@ -245,7 +250,8 @@ impl Api {
     #[must_use]
     pub fn new(runner: Runner, hub: Hub, managed: Managed, stage: Stage) -> Self {
         let changes = Limiter::new(CHANGES, ["make", "changes"]);
-        Self(Arc::new(Inner { runner, hub, managed, changes, stage }))
+        let looks = Limiter::new(LOOKS, ["make", "requests"]);
+        Self(Arc::new(Inner { runner, hub, managed, changes, looks, stage }))
     }
 
     /// The surface as it is now.
@@ -357,7 +363,7 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
         Found::Endpoint(Endpoint::Callbacks(task_route), parameters) => {
             callbacks::answer(about(task_route, &parameters)).await
         }
-        Found::Endpoint(Endpoint::Document, _) => endpoints.documents.answer_document(&api, &parts).await,
+        Found::Endpoint(Endpoint::Document, _) => endpoints.documents.answer_document(&api, &surface, &parts).await,
         Found::Endpoint(Endpoint::Page, _) => endpoints.documents.answer_page(&api, &parts).await,
         Found::OtherMethods(allowed) => Err(not_allowed(&method, &allowed)),
         Found::Nothing => Err(nothing_at(parts.uri.path())),

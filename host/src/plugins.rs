@@ -180,6 +180,7 @@ impl Plugins {
         let from: Arc<str> = upload.name.as_str().into();
         let Incoming { bytes, room: _room } = incoming;
         let binary = Arc::new(Binary::new(from, bytes).map_err(|fault| UploadError::Unfit(fault.to_string()))?);
+        self.check_room(&upload.name, upload.version.as_deref(), &binary, &account).await?;
         let inspection = self.inspect(&binary, &account).await?;
         if let Some(fault) = &inspection.fault {
             return Err(UploadError::Unfit(format!("the component {fault}")));
@@ -205,6 +206,30 @@ impl Plugins {
             }
         };
         Ok(Uploaded { plugin, is_new, inspection })
+    }
+
+    /// Whether the tenant has room for one more, before it costs anything. What counts is asked once more when it is added.
+    async fn check_room(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        binary: &Binary,
+        account: &Account,
+    ) -> Result<(), UploadError> {
+        let Some(tenant) = &account.name else { return Ok(()) };
+        let (all, quota) = (self.list().await?, account.quota());
+        let own = all.iter().filter(|plugin| of_name(&plugin.name) == Some(tenant));
+        let (count, bytes) = own.clone().fold((0, 0), |(count, bytes), plugin| (count + 1, bytes + plugin.size));
+        let is_there = own.clone().any(|plugin| {
+            *plugin.name == *name && (plugin.digest == *binary.digest() || version == Some(&*plugin.version))
+        });
+        if is_there || (count < quota.plugins && bytes + binary.size() as u64 <= quota.plugin_bytes) {
+            return Ok(());
+        }
+        let (versions, size) = (quota.plugins, quota.plugin_bytes);
+        Err(UploadError::Quota(format!(
+            "{tenant} has {count} versions of plugins with {bytes} bytes, and may have {versions} with {size} bytes"
+        )))
     }
 
     /// Compiles a component, one after the other, and finds out what it is.

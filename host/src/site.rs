@@ -20,6 +20,7 @@ use crate::runner::{Deployed, LoadedRoute, Runner};
 use crate::store::StoreError;
 use crate::store::registry::{Registry, Revision, Standing};
 use crate::tenant::{Ledger, of_name};
+use crate::value::Json;
 use crate::wasm::Loader;
 use load::Pending;
 use std::collections::BTreeMap;
@@ -109,6 +110,8 @@ struct Runtime {
     standing: Standing,
     /// Or why it is not offered.
     deployed: Result<Deployed, String>,
+    /// As it was written, parsed.
+    definition: Option<Json>,
 }
 
 /// Why there is no site.
@@ -148,16 +151,9 @@ impl Site {
                 false => load::runtime(&options, &plugins, &config, &revision, None).await,
             };
             let deployed = deployed.map(|deployed| standing_as(deployed, standing));
-            runtime.insert(Arc::clone(&revision.name), Runtime { deployed, revision, standing });
+            runtime.insert(Arc::clone(&revision.name), Runtime::new(revision, standing, deployed));
         }
-        let endpoints = match endpoints(&config, &offered(&files, &runtime)) {
-            Ok(endpoints) => endpoints,
-            // One by one only where they cannot all stand beside each other: each look takes in all before.
-            Err(_) => {
-                set_aside(&config, &files, &mut runtime);
-                endpoints(&config, &offered(&files, &runtime))?
-            }
-        };
+        let endpoints = endpoints_or_aside(&config, &files, &mut runtime, |_| true)?;
         for (name, route) in &runtime {
             if let Err(why) = &route.deployed {
                 tracing::error!(route = %name, "the route is set aside: {why}");
@@ -234,8 +230,8 @@ impl Site {
             let deployed = deployed.map(|deployed| standing_as(deployed, before.standing));
             runtime.insert(Arc::clone(name), Runtime { deployed, ..before.clone() });
         }
-        // Before anything changes.
-        let endpoints = endpoints(&config, &offered(&files, &runtime))?;
+        // Before anything changes. What a tenant holds is never in the operator's way.
+        let endpoints = endpoints_or_aside(&config, &files, &mut runtime, |name| of_name(name).is_some())?;
         if config.auth != state.config.auth {
             let new = Authenticator::new(config.auth.clone(), Arc::clone(&options.clock), &options.metrics)?;
             state._refreshing = AbortOnDropHandle::new(tokio::spawn(new.clone().refresh()));
@@ -300,16 +296,31 @@ impl State {
     }
 }
 
-/// Leaves out of the routes that came at runtime each that cannot stand beside those before it.
-fn set_aside(config: &Config, files: &[Deployed], runtime: &mut BTreeMap<Arc<str>, Runtime>) {
+/// The endpoints; of routes that came at runtime and cannot stand beside those before them, those that `may_go` are set aside.
+fn endpoints_or_aside(
+    config: &Config,
+    files: &[Deployed],
+    runtime: &mut BTreeMap<Arc<str>, Runtime>,
+    may_go: impl Fn(&str) -> bool,
+) -> Result<Endpoints, TableFault> {
+    // One by one only where they cannot all stand beside each other: each look takes in all before.
+    if let Ok(endpoints) = endpoints(config, &offered(files, runtime)) {
+        return Ok(endpoints);
+    }
+    let (going, staying): (Vec<Arc<str>>, Vec<Arc<str>>) = runtime.keys().cloned().partition(|name| may_go(name));
     let mut standing = BTreeMap::new();
-    for (name, route) in runtime.iter_mut() {
-        standing.insert(Arc::clone(name), route.clone());
-        if let Err(fault) = endpoints(config, &offered(files, &standing)) {
-            standing.remove(name);
+    for name in staying.into_iter().chain(going) {
+        let Some(route) = runtime.get_mut(&name) else { continue };
+        standing.insert(Arc::clone(&name), route.clone());
+        if may_go(&name)
+            && let Err(fault) = endpoints(config, &offered(files, &standing))
+        {
+            standing.remove(&name);
+            tracing::error!(route = %name, "the route is set aside: {fault}");
             route.deployed = Err(fault.to_string());
         }
     }
+    endpoints(config, &offered(files, runtime))
 }
 
 /// Everything that is offered.

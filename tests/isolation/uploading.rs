@@ -112,6 +112,11 @@ async fn names(world: &World) -> String {
             }
         }
     }
+    for name in ["..", "%2e%2e"] {
+        let status = world.status_raw(ACME, "PUT", &format!("/-/state/{name}"), "1").await;
+        assert!([422, 429].contains(&status), "a variable `{name}`: {status}");
+        statuses.push(status.to_string());
+    }
     counted(statuses)
 }
 

@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::openapi::{self, CallbackDoc, Info, Input, RouteDoc, SchemaNames};
 use super::problem::Problem;
 use super::ui::Docs;
-use super::{Api, etag, tasks};
+use super::{Api, Options, Surface, etag, tasks};
 use crate::auth;
 use crate::codec::{Format, encode_view};
 use crate::route::task_route::TaskRoute;
@@ -14,10 +14,14 @@ use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use axum::response::Response;
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The formats of the document; the first is the default.
 const FORMATS: [Format; 2] = [Format::Json, Format::Yaml];
+
+/// How many documents are kept, of readers who know other tenants each.
+const MOST_WRITTEN: usize = 16;
 
 /// What the documentation is made with, beside the routes.
 #[derive(Debug, Clone)]
@@ -53,9 +57,12 @@ pub struct Documents {
     input: Input,
     scheme: Option<Arc<str>>,
     page: Option<Docs>,
-    /// Written when it is first asked for, in each of [`FORMATS`].
-    written: [OnceLock<(Bytes, HeaderValue)>; 2],
+    /// Written when it is first asked for, in each format, for readers who know the same tenants.
+    written: Mutex<HashMap<(Format, Vec<Arc<str>>), Written>>,
 }
+
+/// A document, and its tag.
+type Written = (Bytes, HeaderValue);
 
 impl Documents {
     /// The documentation of these routes.
@@ -77,22 +84,38 @@ impl Documents {
         openapi::document(&self.input)
     }
 
-    /// The document in this format, and its tag.
-    fn written(&self, format: Format) -> &(Bytes, HeaderValue) {
-        let [json, yaml] = &self.written;
-        let cell = if format == Format::Json { json } else { yaml };
-        cell.get_or_init(|| {
-            let body = encode_view(format, "openapi", &self.document());
-            let tag = etag::of(&body);
-            (body.into(), tag)
-        })
+    /// The document in this format for a reader who knows these tenants, and its tag.
+    fn written(&self, format: Format, tenants: Vec<Arc<str>>) -> Written {
+        let key = (format, tenants);
+        let known = || self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(written) = known().get(&key) {
+            return written.clone();
+        }
+        let mut input = self.input.clone();
+        input.routes.retain(|doc| doc.route.tenant.as_ref().is_none_or(|tenant| key.1.contains(tenant)));
+        let body = encode_view(format, "openapi", &openapi::document(&input));
+        let tag = etag::of(&body);
+        let written = (Bytes::from(body), tag);
+        let mut known = known();
+        if known.len() >= MOST_WRITTEN {
+            known.clear();
+        }
+        known.insert(key, written.clone());
+        written
     }
 
-    /// The document, in the format that the client likes best.
-    pub async fn answer_document(&self, api: &Api, parts: &Parts) -> Result<Response, Problem> {
+    /// The document, in the format that the client likes best: the host's routes, and those of the client's tenants.
+    pub async fn answer_document(&self, api: &Api, surface: &Surface, parts: &Parts) -> Result<Response, Problem> {
         let caller = Caller::admit(api, self.scheme.as_deref(), &FORMATS, parts).await?;
-        let (body, tag) = self.written(caller.answer.format);
-        let response = etag::answer(body.clone(), tag.clone(), caller.answer.media_type, &parts.headers);
+        let Options { admin, tenants, .. } = &surface.options;
+        let principal = caller.principal.as_ref();
+        let is_admin =
+            principal.is_some_and(|principal| admin.as_ref().is_some_and(|admin| admin.access.admits(principal)));
+        let known =
+            tenants.iter().filter(|tenant| is_admin || principal.is_some_and(|principal| tenant.knows(principal)));
+        let known = known.map(|tenant| Arc::clone(&tenant.name)).collect();
+        let (body, tag) = self.written(caller.answer.format, known);
+        let response = etag::answer(body, tag, caller.answer.media_type, &parts.headers);
         Ok(tasks::negotiated(response))
     }
 

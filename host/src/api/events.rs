@@ -86,16 +86,19 @@ fn scope(surface: &Surface, caller: &Caller, task_route: &TaskRoute, parts: &Par
             || caller.is_some_and(|caller| route.access.admits(caller))
             || route.permission.may_read(caller)
     };
-    let mut followed = surface.endpoints.followed.iter().filter(is_there);
-    let is_asked = |found: &Arc<str>| names.iter().any(|name| **name == **found);
+    let followed = || surface.endpoints.followed.iter().filter(is_there);
     match name.as_str() {
         "group" => {
-            let group = |route: &Arc<Route>| route.sse.as_ref()?.group.clone();
-            let found = followed.filter_map(group).find(is_asked).map(Scope::Group);
+            let group = |name: &String| {
+                let groups = followed().filter_map(|route| route.sse.as_ref()?.group.as_ref());
+                groups.into_iter().find(|group| ***group == **name).map(Arc::clone)
+            };
+            let found = names.iter().find_map(group).map(Scope::Group);
             found.ok_or_else(|| Problem::new(404, format!("No route sends events of the group `{shown}`.")))
         }
         "route" => {
-            let found = followed.find(|route| is_asked(&route.name)).map(|route| Scope::Route(Arc::clone(&route.name)));
+            let route = |name: &String| followed().find(|route| *route.name == **name);
+            let found = names.iter().find_map(route).map(|route| Scope::Route(Arc::clone(&route.name)));
             found.ok_or_else(|| Problem::new(404, format!("There is no route named `{shown}` that sends events.")))
         }
         _ => Ok(Scope::Task(TaskId::parse(value).map_err(|_| tasks::unknown(value))?)),

@@ -94,11 +94,16 @@ fn rated(
     parts: &Parts,
 ) -> Result<Option<[(HeaderName, HeaderValue); 2]>, Problem> {
     let rate = surface.limiter.as_ref().map(|limiter| limiter.take(&caller.bucket(parts), "You")).transpose()?;
-    if let Some((tenant, limiter)) = route.tenant.as_ref().and_then(|tenant| surface.of_tenants.get_key_value(tenant)) {
-        let refused = |_: &Problem| _ = surface.options.metrics.tenant(tenant).refused.inc();
-        limiter.take("", &format!("The tenant {tenant}")).inspect_err(refused)?;
-    }
+    rated_by_tenant(surface, route)?;
     Ok(rate)
+}
+
+/// Counts a submit by the route's tenant.
+pub fn rated_by_tenant(surface: &Surface, route: &Route) -> Result<(), Problem> {
+    let limiter = route.tenant.as_ref().and_then(|tenant| surface.of_tenants.get_key_value(tenant));
+    let Some((tenant, limiter)) = limiter else { return Ok(()) };
+    let refused = |_: &Problem| _ = surface.options.metrics.tenant(tenant).refused.inc();
+    limiter.take("", &format!("The tenant {tenant}")).inspect_err(refused).map(drop)
 }
 
 /// A number out of all that there are, as good as any other.

@@ -47,8 +47,13 @@ pub struct Managed {
 
 /// The routes of a server, as they are managed.
 pub trait Routes: Send + Sync + 'static {
-    /// All of them, by name.
-    fn list(&self) -> BoxFuture<'_, Vec<RouteView>>;
+    /// Those that are meant, by their names and tenants; sorted by name.
+    fn list<'a>(
+        &'a self,
+        is_meant: &'a (dyn Fn(&str, Option<&str>) -> bool + Send + Sync),
+    ) -> BoxFuture<'a, Vec<RouteView>>;
+    /// The names of those that came at runtime.
+    fn names(&self) -> BoxFuture<'_, Vec<Arc<str>>>;
     /// Creates or replaces a route; `true`: it is new.
     fn put(&self, route: Written) -> BoxFuture<'_, Result<(RouteView, bool), RouteFault>>;
     /// Removes a route: it takes no more tasks, and those that it has run to their end.
@@ -219,11 +224,14 @@ async fn changed(
         deed.by = Some(principal.id.clone());
     }
     let manager = principal.and_then(|principal| Manager::of(&api, principal, &parts));
-    deed.tenant = match &manager {
-        Ok(manager) => manager.role.tenant_of(named(&parts).as_deref()),
-        Err(_) => Some(STRANGERS.into()),
-    };
-    let answer = match manager.and_then(|manager| admitted(&api, manager)) {
+    if let Ok(manager) = &manager {
+        deed.tenant = manager.role.tenant_of(named(&parts).as_deref(), &api.now().options.tenants);
+    }
+    let manager = manager.and_then(|manager| admitted(&api, manager));
+    if manager.is_err() {
+        deed.tenant = Some(STRANGERS.into());
+    }
+    let answer = match manager {
         Ok(manager) => change(api.clone(), manager, parts, body).await,
         Err(problem) => {
             // Whoever is still sending must be able to read why it was refused.

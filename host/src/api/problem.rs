@@ -139,6 +139,7 @@ impl From<SubmitError> for Problem {
                 Self::new(503, "The host is shutting down and takes no new tasks. Nothing was stored.").retry_after(5)
             }
             SubmitError::QueueFull { .. } => Self::new(429, format!("The queue is full: {error}.")).retry_after(1),
+            SubmitError::RouteGone => Self::new(404, sentence(&error.to_string())),
             SubmitError::TenantFull { .. } | SubmitError::StoreFull(_) => {
                 Self::new(429, format!("The quota is used up: {error}.")).retry_after(1)
             }

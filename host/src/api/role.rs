@@ -46,7 +46,11 @@ impl Manager {
     /// # Errors
     /// 401, 403, 406.
     pub async fn looking(api: &Api, parts: &Parts) -> Result<Self, Problem> {
-        Self::of(api, authenticate(api, parts).await?, parts)
+        let manager = Self::of(api, authenticate(api, parts).await?, parts)?;
+        if let Some(tenant) = manager.role.tenant.as_ref().filter(|_| manager.role.is_bound()) {
+            api.0.looks.take(&tenant.name, "The tenant's members")?;
+        }
+        Ok(manager)
     }
 
     /// Lets in who has been authenticated.
@@ -166,12 +170,10 @@ impl Role {
         self.tenant.as_ref().is_none_or(|own| tenant == Some(&*own.name))
     }
 
-    /// The name of the tenant that all is about, or else of the one that has something with this name.
-    pub fn tenant_of(&self, name: Option<&str>) -> Option<Arc<str>> {
-        match &self.tenant {
-            Some(tenant) => Some(Arc::clone(&tenant.name)),
-            None => name.and_then(of_name).map(Arc::from),
-        }
+    /// The name of the tenant that all is about, or else of the one of these that has something with this name.
+    pub fn tenant_of(&self, name: Option<&str>, tenants: &[Arc<Tenant>]) -> Option<Arc<str>> {
+        let of_name = || named(tenants, name.and_then(of_name)?);
+        self.tenant.as_ref().or_else(of_name).map(|tenant| Arc::clone(&tenant.name))
     }
 }
 

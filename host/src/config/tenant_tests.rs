@@ -91,6 +91,9 @@ fn what_a_tenants_route_may_not_have_is_refused() {
         ("acme:x", "path: /acme/x, memory: 256MiB", "memory: expected at most 128MiB"),
         ("acme:x", "path: /acme/x, component: ids.wasm", "component"),
     ];
+    let many = format!("{{method: GET, path: /x, plugin: p, permission: {{read: {{users: [{}]}}}}}}", "u, ".repeat(65));
+    let found = config.route("x", &many, Format::Yaml).expect_err("too many");
+    assert!(found.to_string().contains("at most 64 names, those of `access` included, found 65"), "{found}");
     for (name, keys, words) in cases {
         let plugin = if keys.contains("plugin") || keys.contains("component") { "" } else { ", plugin: p" };
         let found = config.route(name, &format!("{{method: GET, {keys}{plugin}}}"), Format::Yaml).expect_err(keys);

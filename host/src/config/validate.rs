@@ -273,6 +273,7 @@ impl Rules<'_> {
         let memory = or(raw.limits.memory.take(), 64 << 20);
         let callback = raw.callback.and_then(|raw| self.callback(raw, &path, common.guard));
         let mut permission = Permission { read: allowed(raw.may_read), write: allowed(raw.may_write) };
+        self.check_names_of_client(place, &permission, &access);
         if let Some(tenant) = tenant {
             permission = tenant.permission(&permission);
             self.check_of_tenant(place, &grants, &raw.using, memory, tenant);

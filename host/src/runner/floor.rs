@@ -89,8 +89,9 @@ struct Places {
     flow: FlowId,
     pool: PoolSize,
     memory: u64,
-    /// Tasks let in: running, waiting, or between two attempts.
+    /// Tasks let in: running, waiting, or between two attempts; and the KiB of their bodies.
     admitted: u64,
+    bodies_kib: u64,
     /// Numbers of the slots in use.
     used: BTreeSet<u32>,
     waiting: BTreeMap<u64, (Arc<Lane>, oneshot::Sender<Slot>)>,
@@ -108,13 +109,12 @@ pub struct Grant {
     flow: FlowId,
     memory: u64,
     since: Instant,
-    /// What was charged for it, in nanoseconds.
+    /// By how much it has advanced its flow's virtual time.
     charged: u64,
 }
 
 /// What an admission holds of the floor.
 pub struct Admitted {
-    flow: FlowId,
     kib: u64,
 }
 
@@ -145,6 +145,7 @@ impl Floor {
             pool,
             memory,
             admitted: 0,
+            bodies_kib: 0,
             used: BTreeSet::new(),
             waiting: BTreeMap::new(),
             next: 0,
@@ -169,9 +170,8 @@ impl Floor {
         if !is_other && (places.flow, places.memory) == (flow, memory) {
             return false;
         }
-        // The flow of before finds out by itself that the lane is not its own any more.
-        places.is_listed &= places.flow == flow;
-        (places.flow, places.pool, places.memory) = (flow, pool, memory);
+        (places.pool, places.memory) = (pool, memory);
+        state.hand_over(lane, flow);
         state.list(lane);
         drop(state);
         self.hand_out();
@@ -213,26 +213,25 @@ impl Floor {
                 return Err(Full::Bodies);
             }
         }
-        places.admitted += 1;
-        flow.admitted += 1;
-        flow.bodies_kib += kib;
+        (places.admitted, places.bodies_kib) = (places.admitted + 1, places.bodies_kib + kib);
+        (flow.admitted, flow.bodies_kib) = (flow.admitted + 1, flow.bodies_kib + kib);
         flow.show();
-        let flow = places.flow;
         state.bodies_kib += kib;
-        Ok(Admitted { flow, kib })
+        Ok(Admitted { kib })
     }
 
     /// The task is not in the lane any more.
     pub fn leave(&self, lane: LaneId, admitted: &Admitted) {
         let mut state = self.state();
         state.bodies_kib = state.bodies_kib.saturating_sub(admitted.kib);
-        if let Some(flow) = state.flows.get_mut(admitted.flow) {
+        let State { lanes, flows, .. } = &mut *state;
+        let Some(places) = lanes.get_mut(&lane) else { return };
+        places.admitted = places.admitted.saturating_sub(1);
+        places.bodies_kib = places.bodies_kib.saturating_sub(admitted.kib);
+        if let Some(flow) = flows.get_mut(places.flow) {
             flow.admitted = flow.admitted.saturating_sub(1);
             flow.bodies_kib = flow.bodies_kib.saturating_sub(admitted.kib);
             flow.show();
-        }
-        if let Some(places) = state.lanes.get_mut(&lane) {
-            places.admitted = places.admitted.saturating_sub(1);
         }
     }
 
@@ -382,6 +381,28 @@ impl State {
         self.flows.len() - 1
     }
 
+    /// The lane, with all who are in it, is another flow's from now on. Slots that are held stay the former one's.
+    fn hand_over(&mut self, lane: LaneId, to: FlowId) {
+        let Some(places) = self.lanes.get_mut(&lane) else { return };
+        let from = std::mem::replace(&mut places.flow, to);
+        if from == to {
+            return;
+        }
+        places.is_listed = false;
+        let (admitted, kib) = (places.admitted, places.bodies_kib);
+        if let Some(flow) = self.flows.get_mut(from) {
+            flow.lanes.retain(|listed| *listed != lane);
+            flow.admitted = flow.admitted.saturating_sub(admitted);
+            flow.bodies_kib = flow.bodies_kib.saturating_sub(kib);
+            flow.show();
+        }
+        if let Some(flow) = self.flows.get_mut(to) {
+            flow.admitted += admitted;
+            flow.bodies_kib += kib;
+            flow.show();
+        }
+    }
+
     /// Puts a lane that may have somebody to start among those of its flow.
     fn list(&mut self, lane: LaneId) {
         let Some(places) = self.lanes.get_mut(&lane) else { return };
@@ -411,8 +432,7 @@ impl State {
     fn correct(&mut self, grant: &Grant, held: u64) {
         let Some(flow) = self.flows.get_mut(grant.flow) else { return };
         let was_in_line = self.line.remove(&(flow.virtual_time, grant.flow));
-        let (charged, held) = (flow.cost(grant.charged), flow.cost(held));
-        flow.virtual_time = flow.virtual_time.saturating_sub(charged).saturating_add(held);
+        flow.virtual_time = flow.virtual_time.saturating_sub(grant.charged).saturating_add(flow.cost(held));
         if was_in_line {
             self.line.insert((flow.virtual_time, grant.flow));
         }
@@ -437,16 +457,17 @@ impl State {
                 continue;
             }
             let free = (0..places.pool.max).find(|number| !places.used.contains(number));
-            let Some((number, (_, (lane, sender)))) = free.zip(places.waiting.pop_first()) else { continue };
+            let Some(number) = free else { continue };
+            let Some((_, (lane, sender))) = places.waiting.pop_first() else { continue };
             places.used.insert(number);
             flow.lanes.rotate_left(1);
-            let charged = u64::try_from(flow.expected.as_nanos()).unwrap_or(u64::MAX);
+            let charged = flow.cost(u64::try_from(flow.expected.as_nanos()).unwrap_or(u64::MAX));
             let grant = Grant { number, flow: id, memory: places.memory, since: Instant::now(), charged };
             (flow.running, flow.memory) = (flow.running + 1, flow.memory + places.memory);
             flow.show();
             self.used += 1;
             self.now = self.now.max(tag);
-            flow.virtual_time = tag.saturating_add(flow.cost(charged));
+            flow.virtual_time = tag.saturating_add(charged);
             self.line.insert((flow.virtual_time, id));
             return Next::Start(lane, sender, grant);
         }

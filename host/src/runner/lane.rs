@@ -27,7 +27,12 @@ impl Lanes {
         Self { lanes: Mutex::default(), floor: Arc::new(Floor::new(slots)), ledger, metrics }
     }
 
-    /// The lane of a route, with the pool and the tenant that the route has now.
+    /// The lane of a route that is offered, or has tasks.
+    pub fn find(&self, route: &str) -> Option<Arc<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).get(route).map(Arc::clone)
+    }
+
+    /// The lane of a route, made if there is none, with the pool and the tenant that the route has now.
     pub fn of(&self, route: &Route) -> Arc<Lane> {
         let account = self.ledger.account(route.tenant.as_deref());
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);

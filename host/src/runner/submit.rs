@@ -21,6 +21,9 @@ pub enum SubmitError {
     /// The host goes down.
     #[error("the host is shutting down and takes no new tasks")]
     Draining,
+    /// The route was removed while the request came in.
+    #[error("the route has just been removed")]
+    RouteGone,
     /// All slots run and the queue is full.
     #[error("{running} tasks of this route run and {queue} wait, which is all that its pool allows")]
     QueueFull {
@@ -60,7 +63,7 @@ pub enum SubmitError {
 impl SubmitError {
     fn kind(&self) -> Refused {
         match self {
-            Self::Draining => Refused::Draining,
+            Self::Draining | Self::RouteGone => Refused::Draining,
             Self::QueueFull { .. } => Refused::QueueFull,
             Self::TenantFull { .. } | Self::StoreFull(_) => Refused::Quota,
             Self::BodiesFull => Refused::BodiesFull,
@@ -85,7 +88,7 @@ impl Runner {
         invocation: Arc<Invocation>,
         key: Option<String>,
     ) -> Result<Arc<Task>, SubmitError> {
-        let lane = self.0.lanes.of(&loaded.route);
+        let lane = self.0.lanes.find(&loaded.route.name).ok_or(SubmitError::RouteGone)?;
         let submitted = self.submit_in(&lane, loaded, invocation, key).await;
         submitted.inspect_err(|error| {
             lane.metrics.refused(error.kind());

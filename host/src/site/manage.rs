@@ -1,9 +1,12 @@
 //! Owns changes of routes at runtime: written, paused, drained, rolled back and removed, durably, and shown at once.
 //! Must not know how a client asks for them.
 
-use super::{Inner, Runtime, Site, SiteError, State, endpoints, has_name, load, offered, standing_as};
+use super::{
+    Inner, Runtime, Site, SiteError, State, endpoints, endpoints_or_aside, has_name, load, offered, standing_as,
+};
 use crate::api::manage::{Origin, RouteFault, RouteView, Routes, Written};
 use crate::config::Format;
+use crate::plugins::chosen;
 use crate::route::{PluginChoice, Route};
 use crate::runner::Deployed;
 use crate::store::registry::{Plugin, Revision, Standing};
@@ -13,16 +16,25 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
 
+/// How often a change is begun anew because what it was checked with has changed meanwhile.
+const TRIES: usize = 5;
 /// The most routes that may come at runtime: all are looked through at each change.
 const MOST_ROUTES: usize = 10_000;
 
 impl Routes for Site {
-    fn list(&self) -> BoxFuture<'_, Vec<RouteView>> {
-        Box::pin(async move { self.state().await.views() })
+    fn list<'a>(
+        &'a self,
+        is_meant: &'a (dyn Fn(&str, Option<&str>) -> bool + Send + Sync),
+    ) -> BoxFuture<'a, Vec<RouteView>> {
+        Box::pin(async move { self.state().await.views(is_meant) })
+    }
+
+    fn names(&self) -> BoxFuture<'_, Vec<Arc<str>>> {
+        Box::pin(async move { self.state().await.runtime.keys().map(Arc::clone).collect() })
     }
 
     fn put(&self, route: Written) -> BoxFuture<'_, Result<(RouteView, bool), RouteFault>> {
-        Box::pin(async move { self.put_route(self.state().await, route).await })
+        Box::pin(async move { self.put_route(route, None).await })
     }
 
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RouteFault>> {
@@ -63,18 +75,17 @@ impl Routes for Site {
         by: Option<String>,
     ) -> BoxFuture<'a, Result<RouteView, RouteFault>> {
         Box::pin(async move {
-            let state = self.state().await;
-            state.of_runtime(name)?;
+            let present = self.state().await.of_runtime(name)?.revision.revision;
             let revisions = self.0.options.registry.revisions(name).await?;
             let found = match revision {
-                None => revisions.get(1),
+                None => revisions.iter().find(|kept| kept.revision < present),
                 Some(number) => revisions.iter().find(|kept| kept.revision.to_string() == *number),
             };
             let text = found.ok_or(RouteFault::NoRevision)?.definition.to_string();
             let damaged = |fault| RouteFault::Conflict(format!("the former definition cannot be read: {fault}"));
             let definition = Json::parse(text.clone()).map_err(damaged)?;
             let written = Written { name: name.to_owned(), text, is_yaml: false, definition, by };
-            Ok(self.put_route(state, written).await?.0)
+            Ok(self.put_route(written, Some(present)).await?.0)
         })
     }
 
@@ -119,50 +130,70 @@ impl Routes for Site {
 }
 
 impl Site {
-    async fn put_route(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        written: Written,
-    ) -> Result<(RouteView, bool), RouteFault> {
+    /// Writes a route over its definition of this number (`None`: whatever is there).
+    async fn put_route(&self, written: Written, over: Option<u64>) -> Result<(RouteView, bool), RouteFault> {
         let Inner { options, .. } = &*self.0;
         let Written { name, text, is_yaml, definition, by } = written;
         let format = if is_yaml { Format::Yaml } else { Format::Json };
-        let route = state
-            .config
-            .route(&name, &text, format)
-            .map_err(|faults| RouteFault::Faults(faults.iter().map(ToString::to_string).collect()))?;
-        if state.config.routes.iter().any(|of_file| *of_file.name == *name) {
+        for _ in 0..TRIES {
+            let (config, before) = {
+                let state = self.state().await;
+                (Arc::clone(&state.config), state.runtime.get(&*name).and_then(|route| route.deployed.clone().ok()))
+            };
+            let route = config
+                .route(&name, &text, format)
+                .map_err(|faults| RouteFault::Faults(faults.iter().map(ToString::to_string).collect()))?;
+            let plugins = options.plugins.list().await?;
+            // Guests are compiled and asked what they are: nobody waits for that.
+            let deployed = load::versions(options, &plugins, &route, before.as_ref()).await;
+            let deployed = deployed.map_err(|why| RouteFault::Faults(vec![why]))?;
+            let state = self.state().await;
+            let is_same =
+                Arc::ptr_eq(&config, &state.config) && runs(&deployed, &options.plugins.list().await?, &route);
+            let present = state.runtime.get(&*name).map(|route| route.revision.revision);
+            if is_same && over.is_none_or(|over| present == Some(over)) {
+                return self.put_loaded(state, deployed, &definition, by).await;
+            }
+        }
+        Err(RouteFault::Conflict("the configuration or the plugin changes at this moment; try again".into()))
+    }
+
+    async fn put_loaded(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        deployed: Deployed,
+        definition: &Json,
+        by: Option<String>,
+    ) -> Result<(RouteView, bool), RouteFault> {
+        let Inner { options, .. } = &*self.0;
+        let loaded = deployed.main().map(Arc::clone).ok_or(RouteFault::Unknown)?;
+        let name = &loaded.route.name;
+        if state.config.routes.iter().any(|of_file| of_file.name == *name) {
             let words = format!("the configuration file has a route {name}; change it there");
             return Err(RouteFault::Conflict(words));
         }
-        let before = state.runtime.get(&*name);
+        let before = state.runtime.get(name);
         let standing = before.map_or(Standing::Active, |route| route.standing);
         let is_new = before.is_none();
         if is_new {
-            state.check_room(&route)?;
+            state.check_room(&loaded.route)?;
         }
+        let deployed = standing_as(deployed, standing);
         let mut revision = Revision {
-            name: Arc::clone(&route.name),
+            name: Arc::clone(name),
             revision: 0,
             definition: definition.as_str().into(),
             created: options.clock.now(),
             by,
         };
-        let old = before.and_then(|route| route.deployed.as_ref().ok());
-        let plugins = options.plugins.list().await?;
-        let deployed = load::versions(options, &plugins, &route, old).await;
-        let deployed = standing_as(deployed.map_err(|why| RouteFault::Faults(vec![why]))?, standing);
         let mut runtime = state.runtime.clone();
-        let new = Runtime { revision: revision.clone(), standing, deployed: Ok(deployed.clone()) };
-        runtime.insert(Arc::clone(&route.name), new);
+        runtime.insert(Arc::clone(name), Runtime::new(revision.clone(), standing, Ok(deployed.clone())));
         let endpoints = endpoints(&state.config, &offered(&state.files, &runtime)).map_err(SiteError::from)?;
         revision.revision = options.registry.put_route(revision.clone(), standing).await?;
-        if let Some(loaded) = deployed.main() {
-            options.runner.adopt(loaded).await?;
-        }
-        let new = Runtime { revision, standing, deployed: Ok(deployed) };
+        options.runner.adopt(&loaded).await?;
+        let new = Runtime::new(revision, standing, Ok(deployed));
         let view = new.view();
-        runtime.insert(Arc::clone(&route.name), new);
+        runtime.insert(Arc::clone(name), new);
         state.runtime = runtime;
         self.show(&state, endpoints);
         drop(state);
@@ -208,7 +239,7 @@ impl Site {
                 Err(why) => tracing::error!(route = %route.name, "the newest version cannot be run: {why}"),
             }
         }
-        match endpoints(&config, &offered(&files, &changed)) {
+        match endpoints_or_aside(&config, &files, &mut changed, |_| true) {
             Ok(endpoints) => {
                 (state.files, state.runtime) = (files, changed);
                 self.show(&state, endpoints);
@@ -248,14 +279,19 @@ impl State {
         }
     }
 
-    fn views(&self) -> Vec<RouteView> {
+    fn views(&self, is_meant: &dyn Fn(&str, Option<&str>) -> bool) -> Vec<RouteView> {
         let of_file = |deployed: &Deployed| {
+            let route = &deployed.main()?.route;
+            if !is_meant(&route.name, route.tenant.as_deref()) {
+                return None;
+            }
             let mut view = view_of(deployed, Origin::File)?;
             view.state = state_of(Some(deployed), Standing::Active);
             Some(view)
         };
         let mut views: Vec<RouteView> = self.files.iter().filter_map(of_file).collect();
-        views.extend(self.runtime.values().map(Runtime::view));
+        let meant = |(name, _): &(&Arc<str>, &Runtime)| is_meant(name, of_name(name));
+        views.extend(self.runtime.iter().filter(meant).map(|(_, route)| route.view()));
         views.sort_by(|one, other| one.name.cmp(&other.name));
         views
     }
@@ -274,8 +310,13 @@ impl State {
 }
 
 impl Runtime {
+    pub(super) fn new(revision: Revision, standing: Standing, deployed: Result<Deployed, String>) -> Self {
+        let definition = Json::parse(revision.definition.to_string()).ok();
+        Self { revision, standing, deployed, definition }
+    }
+
     fn view(&self) -> RouteView {
-        let Self { revision, standing, deployed } = self;
+        let Self { revision, standing, deployed, definition } = self;
         let view = deployed.as_ref().ok().and_then(|deployed| view_of(deployed, Origin::Api));
         let mut view = view.unwrap_or_else(|| RouteView {
             name: Arc::clone(&revision.name),
@@ -287,9 +328,16 @@ impl Runtime {
         view.revision = Some(revision.revision);
         view.changed_time = Some(revision.created);
         view.changed_by.clone_from(&revision.by);
-        view.definition = Json::parse(revision.definition.to_string()).ok();
+        view.definition.clone_from(definition);
         view
     }
+}
+
+/// Whether these are the versions that the route means now.
+fn runs(deployed: &Deployed, plugins: &[Plugin], route: &Route) -> bool {
+    let Some(Ok(chosen)) = route.component.plugin().map(|choice| chosen(plugins, choice)) else { return false };
+    let digests = deployed.versions().map(|loaded| loaded.digest());
+    digests.eq(chosen.iter().map(|(_, plugin)| Some(&plugin.digest)))
 }
 
 fn view_of(deployed: &Deployed, origin: Origin) -> Option<RouteView> {

@@ -111,7 +111,7 @@ impl Account {
         let mut balance = self.balance.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = balance.at.elapsed();
         balance.at += passed;
-        let earned = budget.mul_f64((passed.as_secs_f64() / MINUTE.as_secs_f64()).min(1.0));
+        let earned = budget.mul_f64(passed.as_secs_f64() / MINUTE.as_secs_f64());
         balance.left = balance.left.saturating_add_unsigned(u64::try_from(earned.as_nanos()).unwrap_or(u64::MAX));
         balance.left = balance.left.min(most);
         balance.left
@@ -209,6 +209,10 @@ mod tests {
         drop(balance);
         assert_eq!(account.pause(), None);
         assert!(account.left().expect("limited") <= Duration::from_secs(30), "never more than a minute's");
+        // A debt of several minutes is paid back in as many.
+        account.charge(Duration::from_secs(120));
+        account.balance.lock().expect("not poisoned").at -= Duration::from_secs(190);
+        assert_eq!(account.pause(), None);
     }
 
     #[test]

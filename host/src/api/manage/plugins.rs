@@ -9,6 +9,7 @@ use crate::api::{Api, body, request};
 use crate::clock::Timestamp;
 use crate::plugins::{Upload, UploadError, Uploaded};
 use crate::store::registry::Plugin;
+use crate::tenant::{named, of_name};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -116,6 +117,9 @@ pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Requ
     changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
             let tenant = manager.role.tenant.as_ref().map(|tenant| tenant.name.to_string());
+            if let Some(tenant) = of_name(&name).filter(|name| named(&api.now().options.tenants, name).is_none()) {
+                return Err(Problem::new(404, format!("There is no tenant `{tenant}`.")));
+            }
             let upload = Upload {
                 name: manager.role.full_name(&name),
                 version: request::parameter(&parts.uri, "version"),

@@ -16,6 +16,8 @@ use serde::Serialize;
 
 /// The most bytes of a definition.
 const MOST_BYTES: usize = 256 << 10;
+/// The same of a tenant's, whose former definitions are kept too.
+const MOST_BYTES_OF_TENANT: usize = 64 << 10;
 
 /// A former definition as management shows it.
 #[derive(Debug, Serialize)]
@@ -45,8 +47,7 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answer = async {
         let manager = Manager::looking(&api, &parts).await?;
-        let mut routes = api.0.managed.routes.list().await;
-        routes.retain(|route| manager.role.sees_tenant(route.tenant.as_deref()));
+        let routes = api.0.managed.routes.list(&|_, tenant| manager.role.sees_tenant(tenant)).await;
         Ok(respond_with(StatusCode::OK, &routes, "Routes", manager.answer))
     };
     or_problem(answer.await, &parts)
@@ -57,14 +58,13 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
     let (parts, _) = request.into_parts();
     let answer = async {
         let manager = Manager::looking(&api, &parts).await?;
-        let routes = api.0.managed.routes.list().await;
         let full = manager.role.full_name(&name);
         // A route of the file has the name that the file says, whoever's it is.
-        let is_meant = |route: &RouteView| {
-            *route.name == *full || (*route.name == *name && manager.role.sees_tenant(route.tenant.as_deref()))
+        let is_meant = |known: &str, tenant: Option<&str>| {
+            *known == *full || (*known == *name && manager.role.sees_tenant(tenant))
         };
-        let route =
-            routes.into_iter().find(is_meant).ok_or_else(|| Problem::new(404, "There is no route of this name."))?;
+        let route = api.0.managed.routes.list(&is_meant).await.pop();
+        let route = route.ok_or_else(|| Problem::new(404, "There is no route of this name."))?;
         Ok(respond_with(StatusCode::OK, &route, "Route", manager.answer))
     };
     or_problem(answer.await, &parts)
@@ -74,7 +74,8 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>, request: Requ
 pub async fn put(State(api): State<Api>, Path(name): Path<String>, request: Request) -> Response {
     changing(api, request, move |api, manager, parts, body| {
         Box::pin(async move {
-            let (text, is_yaml, definition) = body::read_text(&parts.headers, body, MOST_BYTES).await?;
+            let most = if manager.role.tenant.is_some() { MOST_BYTES_OF_TENANT } else { MOST_BYTES };
+            let (text, is_yaml, definition) = body::read_text(&parts.headers, body, most).await?;
             let name = manager.role.full_name(&name);
             let written = Written { name, text, is_yaml, definition, by: manager.name() };
             let (view, is_new) = api.0.managed.routes.put(written).await?;

@@ -1,7 +1,7 @@
 //! Owns bulk stops and reruns of tasks, chosen by a query document. Must not know how tasks run.
 
 use super::changing;
-use crate::api::invoke::spread;
+use crate::api::invoke::{rated_by_tenant, spread};
 use crate::api::problem::{Problem, or_problem};
 use crate::api::role::Manager;
 use crate::api::tasks::respond_with;
@@ -139,11 +139,17 @@ async fn one(api: &Api, action: Action, task: Task) -> (String, Result<Option<St
             let surface = api.now();
             let deployed = surface.endpoints.deployed(&task.name).filter(|deployed| deployed.is_open());
             match deployed.and_then(|deployed| deployed.version(spread)) {
-                None => Err("its route takes no tasks".into()),
-                Some(loaded) => {
-                    let submitted = api.0.runner.submit(loaded, Arc::clone(&task.invocation), None).await;
-                    submitted.map(|new| Some(new.id.to_string())).map_err(|error| error.to_string())
+                Some(loaded) if loaded.route.tenant != task.invocation.tenant => {
+                    Err("its route is another's now".into())
                 }
+                Some(loaded) => match rated_by_tenant(&surface, &loaded.route) {
+                    Err(problem) => Err(problem.detail().to_owned()),
+                    Ok(()) => {
+                        let submitted = api.0.runner.submit(loaded, Arc::clone(&task.invocation), None).await;
+                        submitted.map(|new| Some(new.id.to_string())).map_err(|error| error.to_string())
+                    }
+                },
+                None => Err("its route takes no tasks".into()),
             }
         }
     };

@@ -86,7 +86,7 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
         let manager = Manager::looking(&api, &parts).await?;
         let surface = api.now();
         let managed = &api.0.managed;
-        let (plugins, routes) = (managed.plugins.list().await?, managed.routes.list().await);
+        let (plugins, routes) = (managed.plugins.list().await?, managed.routes.names().await);
         let usage = api.0.runner.usage().await?;
         let view = |tenant: &Arc<Tenant>| {
             let is_own = |name: &str| of_name(name) == Some(&*tenant.name);
@@ -102,7 +102,7 @@ pub async fn list(State(api): State<Api>, request: Request) -> Response {
                 cpu_left: account.left().map(|left| left.as_secs_f64()),
                 plugins: own.clone().count(),
                 plugin_bytes: own.map(|plugin| plugin.size).sum(),
-                routes: routes.iter().filter(|route| is_own(&route.name)).count(),
+                routes: routes.iter().filter(|name| is_own(name)).count(),
                 tasks: kept.map_or(0, |kept| kept.tasks),
                 stored: kept.map_or(0, |kept| kept.bytes),
                 variables: kept.map_or(0, |kept| kept.variables),

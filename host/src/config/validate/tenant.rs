@@ -12,8 +12,12 @@ use super::auth::allowed;
 use super::{Rules, or, values_of};
 use crate::route::grants::Grants;
 use crate::route::{Source, default_name, plugin_name};
+use crate::task::access::{Allowed, Permission};
 use crate::tenant::{Quota, Tenant, named, of_name, of_path};
 use std::sync::Arc;
+
+/// The most users, groups, roles and scopes that a route of a client may name.
+const MOST_NAMES: usize = 64;
 
 impl Rules<'_> {
     /// `tenants`; what is not theirs are the paths of the server's own endpoints.
@@ -109,6 +113,19 @@ impl Rules<'_> {
             (grants.env, grants.directories) = Default::default();
         }
         grants
+    }
+
+    /// Each name that may read a task is an entry of the store's index, so a client names few.
+    pub fn check_names_of_client(&self, place: Place, permission: &Permission, access: &Allowed) {
+        let count = |allowed: &Allowed| {
+            [&allowed.users, &allowed.groups, &allowed.roles, &allowed.scopes].map(Vec::len).into_iter().sum::<usize>()
+        };
+        let found = [&permission.read, &permission.write, access].map(count).into_iter().sum::<usize>();
+        if self.from_client && found > MOST_NAMES {
+            let message =
+                format!("permission: expected at most {MOST_NAMES} names, those of `access` included, found {found}");
+            self.sink.report(place, message);
+        }
     }
 
     fn refuse(&self, key: &str, what: &str, place: Place, tenant: &Tenant) {

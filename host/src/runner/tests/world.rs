@@ -165,6 +165,7 @@ impl World {
             )),
             guests,
         };
+        self.runner.open(&lane.loaded.route, false);
         self.lanes.lock().expect("no panic").push(lane.clone());
         lane
     }

@@ -115,7 +115,7 @@ const OUTBOX: &str = "
 /// * Rows of `plugins` are numbered in the order of uploads: the latest version has the highest number.
 /// * `chunks` holds the pieces of components by digest, whoever needs them.
 /// * `routes` says which definition is in force, `revisions` has the former ones too. A rolled back one is a new one.
-/// * Deeds are counted without gaps, so that the oldest can be told by number.
+/// * Deeds are numbered in their order.
 const REGISTRY: &str = "
     CREATE TABLE plugins (
         rowid INTEGER PRIMARY KEY AUTOINCREMENT,
