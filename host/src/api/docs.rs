@@ -58,9 +58,11 @@ pub struct Documents {
     scheme: Option<Arc<str>>,
     page: Option<Docs>,
     /// Written when it is first asked for, in each format, for readers who know the same tenants.
-    written: Mutex<HashMap<(Format, Vec<Arc<str>>), Written>>,
+    written: Mutex<HashMap<Reading, Written>>,
 }
 
+/// A format, and the tenants whose routes are shown.
+type Reading = (Format, Vec<Arc<str>>);
 /// A document, and its tag.
 type Written = (Bytes, HeaderValue);
 
