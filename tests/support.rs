@@ -113,6 +113,7 @@ pub fn sandpool() -> Command {
         "SANDPOOL_TOKEN",
         "SANDPOOL_HEADERS",
         "SANDPOOL_TASKS",
+        "SANDPOOL_TENANT",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     ] {

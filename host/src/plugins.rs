@@ -233,22 +233,23 @@ impl Plugins {
     }
 
     /// Compiles a component, one after the other, and finds out what it is.
-    async fn inspect(&self, binary: &Arc<Binary>, account: &Account) -> Result<Inspection, UploadError> {
+    async fn inspect(&self, binary: &Arc<Binary>, account: &Arc<Account>) -> Result<Inspection, UploadError> {
         let _turn = self.0.compiling.acquire().await.map_err(|error| UploadError::Host(error.to_string()))?;
-        let (loader, binary, began) = (Arc::clone(&self.0.options.loader), Arc::clone(binary), Instant::now());
+        let (loader, binary, account) = (Arc::clone(&self.0.options.loader), Arc::clone(binary), Arc::clone(account));
         let inspected = tokio::task::spawn_blocking(move || {
-            let program = loader.program(&binary)?;
+            let began = Instant::now();
+            let program = loader.program(&binary);
+            // The compiler has a core for itself.
+            account.charge(began.elapsed());
+            let program = program?;
             let inspection = program.inspect(loader.engine());
             if inspection.fault.is_none() && inspection.world != Some(World::IdGenerator.name()) {
                 // What it says about itself must be right before a route depends on it.
-                loader.description(&program)?;
+                loader.description(&program, account.name.as_deref())?;
             }
             Ok::<_, LoadError>(inspection)
         });
-        let inspected = inspected.await;
-        // The compiler has a core for itself.
-        account.charge(began.elapsed());
-        let inspected = inspected.map_err(|error| UploadError::Host(error.to_string()))?;
+        let inspected = inspected.await.map_err(|error| UploadError::Host(error.to_string()))?;
         inspected.map_err(|fault| UploadError::Unfit(format!("the component {}", fault.why)))
     }
 

@@ -98,7 +98,7 @@ async fn slow(world: &World) -> String {
 }
 
 async fn names(world: &World) -> String {
-    let (long, longer) = ("n".repeat(65), "n".repeat(9_000));
+    let (long, longer) = ("n".repeat(129), "n".repeat(9_000));
     let dotted = ["..", "../bolt", "%2e%2e", "%2e%2e%2fbolt", "..%2F..%2Fetc"];
     let odd = ["a%00b", "a%0Ab", "%C0%AE", "%ff", "a%5Cb", &long, &longer];
     let route = json!({"method": "PUT", "path": "/acme/x", "plugin": "bad"}).to_string();

@@ -34,6 +34,9 @@ pub struct Server {
     /// Sends this header field too, such as an API key [default: the lines of $SANDPOOL_HEADERS]
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// For whoever manages several tenants: which one deploy, plugins and routes are about [default: $SANDPOOL_TENANT]
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
 }
 
 /// Credentials stay out of whatever prints the arguments.
@@ -47,6 +50,7 @@ impl std::fmt::Debug for Server {
 pub struct Client {
     http: Http,
     base: Url,
+    tenant: Option<String>,
 }
 
 /// An answer that is no error.
@@ -88,7 +92,7 @@ impl Server {
             .default_headers(self.fields()?)
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none());
-        Ok(Client { http: http.build()?, base })
+        Ok(Client { http: http.build()?, base, tenant: self.tenant.clone().or_else(|| variable("SANDPOOL_TENANT")) })
     }
 
     /// What the command line says counts; what it leaves open, the environment says.
@@ -146,7 +150,11 @@ fn secret(text: &str) -> Result<HeaderValue, Refusal> {
 impl Client {
     /// A request to a path of the server, to be answered within [`ANSWER`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.endless(method, path).header("accept", "application/json").timeout(ANSWER)
+        let request = self.endless(method, path).header("accept", "application/json").timeout(ANSWER);
+        match self.tenant.as_ref().filter(|_| path.starts_with("/-/")) {
+            Some(tenant) => request.query(&[("tenant", tenant)]),
+            None => request,
+        }
     }
 
     /// A request whose answer may go on.

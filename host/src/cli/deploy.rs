@@ -5,7 +5,8 @@ use super::client::{Client, Server, block_on};
 use super::tasks::{segment, target};
 use super::terminal::bar;
 use super::{Ending, Refusal, say};
-use crate::route::{default_name, plugin_name};
+use crate::route::default_name;
+use crate::tenant::full_plugin_name;
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::{Body, Method};
@@ -59,12 +60,13 @@ pub fn deploy(arguments: &Arguments) -> Result<Ending, Refusal> {
         Some(name) => name.clone(),
         None => arguments.component.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
     };
-    plugin_name(&name).map_err(|expected| format!("--name: `{name}`: {expected}"))?;
+    full_plugin_name(&name).map_err(|expected| format!("--name: `{name}`: {expected}"))?;
     let client = arguments.server.client()?;
     block_on(async {
         let plugin = upload(&client, arguments, &name, bytes).await?;
         let said = |field: &str| plugin.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let version = said("Version");
+        // In full: that of a tenant begins with it.
+        let (name, version) = (said("Name"), said("Version"));
         if !arguments.json {
             say(&format!("plugin {name}@{version}  {}", said("Digest")));
         }

@@ -142,7 +142,7 @@ fn ids(loader: &Loader, route: &Route) -> Result<Ids, LoadError> {
 fn guests(loader: &Loader, route: &Route, program: &Program) -> Result<Guests, LoadError> {
     Ok(Guests {
         executor: Arc::new(loader.route(route, program)?),
-        description: loader.description(program)?,
+        description: loader.description(program, route.tenant.as_deref())?,
         digest: program.digest(),
     })
 }

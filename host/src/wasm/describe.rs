@@ -25,19 +25,29 @@ const MEMORY: u64 = 128 << 20;
 /// The most bytes of each text.
 const MAX_TEXT: usize = 64 << 10;
 
-/// The component's description; `None` when it exports no `describe`. Blocks for as long as the guest takes.
-pub fn describe(engine: &Arc<WasmEngine>, pre: &InstancePre<HostState>) -> Result<Option<Description>, String> {
+/// The component's description, charged to a tenant or the host itself; `None` when it exports no `describe`. Blocks for as long as the guest takes.
+pub fn describe(
+    engine: &Arc<WasmEngine>,
+    pre: &InstancePre<HostState>,
+    tenant: Option<&str>,
+) -> Result<Option<Description>, String> {
     if pre.component().get_export_index(None, DESCRIBE).is_none() {
         return Ok(None);
     }
-    let said = call(engine, pre.clone()).map_err(|why| format!("its `describe` {why}"))?;
+    let said = call(engine, pre.clone(), tenant).map_err(|why| format!("its `describe` {why}"))?;
     described(said).map(Some)
 }
 
-fn call(engine: &Arc<WasmEngine>, pre: InstancePre<HostState>) -> Result<types::Description, String> {
+fn call(
+    engine: &Arc<WasmEngine>,
+    pre: InstancePre<HostState>,
+    tenant: Option<&str>,
+) -> Result<types::Description, String> {
     let instances = Arc::clone(&engine.others);
     let sender = Arc::clone(&engine.sender);
-    let control = Arc::new(engine.control(&engine.ledger.account(None)).limited(Some(CPU_LIMIT)));
+    // It is not held up because others of its tenant have used too much: whoever loads it waits.
+    let control = engine.control(&engine.ledger.account(None)).limited(Some(CPU_LIMIT));
+    let control = Arc::new(control.paid_by(engine.ledger.account(tenant)));
     let guest = Metered::new(Arc::clone(&control), async move {
         let _share = instances.acquire_owned().await.map_err(|error| error.to_string())?;
         let store = new_store(pre.engine(), MEMORY, control, &Granted::default(), &sender);

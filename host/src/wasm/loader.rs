@@ -153,7 +153,7 @@ impl Loader {
     ///
     /// # Errors
     /// When the component does not answer within its limits, or gives a schema that is refused.
-    pub fn description(&self, program: &Program) -> Result<Option<Arc<Description>>, LoadError> {
+    pub fn description(&self, program: &Program, tenant: Option<&str>) -> Result<Option<Arc<Description>>, LoadError> {
         let fault = |why| LoadError { from: Arc::clone(&program.from), why };
         let known = self.known().described.get(&program.digest).cloned();
         if let Some(described) = known {
@@ -164,7 +164,7 @@ impl Loader {
             Guest::Typed(_, signature) => Some(signature),
             Guest::Route(_) => None,
         };
-        let described = describe(&self.engine, guest.pre()).map(|own| match types {
+        let described = describe(&self.engine, guest.pre(), tenant).map(|own| match types {
             Some(types) => Some(Arc::new(types.described(own))),
             None => own.map(Arc::new),
         });
