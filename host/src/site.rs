@@ -368,7 +368,7 @@ fn warn_of_starts(before: &Config, after: &Config) {
         ("server.cors", old.cors != new.cors),
         ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),
         ("store", before.store != after.store),
-        ("node", before.node != after.node),
+        ("node", (&before.node, before.slots) != (&after.node, after.slots)),
         ("callbacks", before.callbacks != after.callbacks),
     ];
     for (key, _) in changes.iter().filter(|(_, has_changed)| *has_changed) {
