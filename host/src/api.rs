@@ -28,6 +28,7 @@ use crate::auth::Authenticator;
 use crate::callback::Callbacks;
 use crate::events::Hub;
 use crate::metrics::Metrics;
+use crate::principal::Principal;
 use crate::route::Route;
 use crate::route::table::{Found, Table, TableFault};
 use crate::route::task_route::{IdPlace, Operation, TaskRoute};
@@ -146,6 +147,11 @@ impl Surface {
         };
         let of_tenants = options.tenants.iter().filter_map(of_tenant).collect();
         Self { options, authenticator, limiter, of_tenants, endpoints }
+    }
+
+    /// The tenants that a caller belongs to.
+    fn tenants_of(&self, caller: Option<&Principal>) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.options.tenants.iter().filter(move |tenant| caller.is_some_and(|caller| tenant.knows(caller)))
     }
 }
 

@@ -217,19 +217,17 @@ impl Plugins {
         account: &Account,
     ) -> Result<(), UploadError> {
         let Some(tenant) = &account.name else { return Ok(()) };
-        let (all, quota) = (self.list().await?, account.quota());
-        let own = all.iter().filter(|plugin| of_name(&plugin.name) == Some(tenant));
-        let (count, bytes) = own.clone().fold((0, 0), |(count, bytes), plugin| (count + 1, bytes + plugin.size));
-        let is_there = own.clone().any(|plugin| {
+        let all = self.list().await?;
+        let own = || all.iter().filter(|plugin| of_name(&plugin.name) == Some(tenant));
+        let is_there = own().any(|plugin| {
             *plugin.name == *name && (plugin.digest == *binary.digest() || version == Some(&*plugin.version))
         });
-        if is_there || (count < quota.plugins && bytes + binary.size() as u64 <= quota.plugin_bytes) {
+        if is_there {
             return Ok(());
         }
-        let (versions, size) = (quota.plugins, quota.plugin_bytes);
-        Err(UploadError::Quota(format!(
-            "{tenant} has {count} versions of plugins with {bytes} bytes, and may have {versions} with {size} bytes"
-        )))
+        let (versions, bytes) = (own().count() as u64, own().map(|plugin| plugin.size).sum());
+        let most = PluginQuota::from(&*account.quota());
+        most.check(tenant, versions, bytes, binary.size() as u64).map_err(UploadError::Quota)
     }
 
     /// Compiles a component, one after the other, and finds out what it is.
@@ -266,7 +264,7 @@ impl Plugins {
             }
         }
         let quota = self.0.options.ledger.account(of_name(&plugin.name)).quota();
-        registry.add_plugin(plugin, PluginQuota { versions: quota.plugins, bytes: quota.plugin_bytes }).await
+        registry.add_plugin(plugin, PluginQuota::from(&*quota)).await
     }
 
     /// All versions of all plugins, by name, oldest first.

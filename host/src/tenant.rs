@@ -132,6 +132,22 @@ impl Tenant {
     }
 }
 
+#[cfg(test)]
+impl Tenant {
+    /// A tenant of which tests care for this only.
+    pub fn with(name: &str, weight: u32, quota: Quota) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            prefix: format!("/{name}"),
+            members: Allowed::default(),
+            admins: Allowed::default(),
+            viewers: Allowed::default(),
+            weight,
+            quota,
+        })
+    }
+}
+
 /// The tenant in whose name space a full name is.
 #[must_use]
 pub fn of_name(name: &str) -> Option<&str> {
@@ -176,13 +192,10 @@ mod tests {
     fn tenant() -> Tenant {
         let named = |group: &str| Allowed { groups: vec![group.into()], ..Allowed::default() };
         Tenant {
-            name: "acme".into(),
-            prefix: "/acme".into(),
             members: named("acme"),
             admins: named("acme-admins"),
             viewers: named("acme-auditors"),
-            weight: 1,
-            quota: Quota::default(),
+            ..(*Tenant::with("acme", 1, Quota::default())).clone()
         }
     }
 

@@ -10,6 +10,7 @@ use crate::auth;
 use crate::codec::{Format, encode_view};
 use crate::route::task_route::TaskRoute;
 use crate::runner::LoadedRoute;
+use crate::tenant::Tenant;
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
@@ -113,9 +114,11 @@ impl Documents {
         let principal = caller.principal.as_ref();
         let is_admin =
             principal.is_some_and(|principal| admin.as_ref().is_some_and(|admin| admin.access.admits(principal)));
-        let known =
-            tenants.iter().filter(|tenant| is_admin || principal.is_some_and(|principal| tenant.knows(principal)));
-        let known = known.map(|tenant| Arc::clone(&tenant.name)).collect();
+        let known: Vec<&Arc<Tenant>> = match is_admin {
+            true => tenants.iter().collect(),
+            false => surface.tenants_of(principal).collect(),
+        };
+        let known = known.into_iter().map(|tenant| Arc::clone(&tenant.name)).collect();
         let (body, tag) = self.written(caller.answer.format, known);
         let response = etag::answer(body, tag, caller.answer.media_type, &parts.headers);
         Ok(tasks::negotiated(response))

@@ -77,7 +77,7 @@ fn scope(surface: &Surface, caller: &Caller, task_route: &TaskRoute, parts: &Par
     };
     let shown: String = value.chars().take(TaskId::MAX_SHOWN).collect();
     let caller = caller.principal.as_ref();
-    let tenants = || surface.options.tenants.iter().filter(|tenant| caller.is_some_and(|caller| tenant.knows(caller)));
+    let tenants = || surface.tenants_of(caller);
     let names: Vec<String> =
         std::iter::once(value.clone()).chain(tenants().map(|tenant| tenant.full_name(value))).collect();
     let is_there = |route: &&Arc<Route>| {

@@ -255,7 +255,7 @@ async fn changed(
 /// Whether the caller may change something now.
 fn admitted(api: &Api, manager: Manager) -> Result<Manager, Problem> {
     manager.role.check_change()?;
-    if let Some(tenant) = manager.role.tenant.as_ref().filter(|_| manager.role.is_bound()) {
+    if let Some(tenant) = manager.role.bound_to() {
         api.0.changes.take(&tenant.name, "The tenant's members")?;
     }
     Ok(manager)

@@ -47,7 +47,7 @@ impl Manager {
     /// 401, 403, 406.
     pub async fn looking(api: &Api, parts: &Parts) -> Result<Self, Problem> {
         let manager = Self::of(api, authenticate(api, parts).await?, parts)?;
-        if let Some(tenant) = manager.role.tenant.as_ref().filter(|_| manager.role.is_bound()) {
+        if let Some(tenant) = manager.role.bound_to() {
             api.0.looks.take(&tenant.name, "The tenant's members")?;
         }
         Ok(manager)
@@ -139,9 +139,9 @@ impl Role {
         Ok(Self { may_change: is(&tenant.admins), tenant: Some(Arc::clone(tenant)), is_bound: true })
     }
 
-    /// Whether the caller may see what is its tenant's only.
-    pub fn is_bound(&self) -> bool {
-        self.is_bound
+    /// The tenant whose things are all that the caller may see; `None`: it may see everything.
+    pub fn bound_to(&self) -> Option<&Arc<Tenant>> {
+        self.tenant.as_ref().filter(|_| self.is_bound)
     }
 
     /// Whether the caller may change anything.

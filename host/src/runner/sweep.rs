@@ -56,26 +56,31 @@ impl Runner {
         if accounts.is_empty() {
             return Ok(());
         }
-        for TenantUse { name, bytes, .. } in store.usage().await? {
-            let most = ledger.account(Some(&name)).quota().stored;
-            if bytes <= most || stuck.contains_key(&name) {
+        let mut usage = store.usage().await?;
+        let mut has_evicted = false;
+        for TenantUse { name, bytes, .. } in &usage {
+            let most = ledger.account(Some(name)).quota().stored;
+            if *bytes <= most || stuck.contains_key(name) {
                 continue;
             }
             // A tenth at once, so that there is room for some time.
             let keep = most - most / 10;
             let mut removed = 0;
             for _ in 0..EVICTIONS {
-                match store.evict(&name, keep).await? {
+                match store.evict(name, keep).await? {
                     0 => break,
                     more => removed += more,
                 }
             }
             if removed == 0 {
-                stuck.insert(Arc::clone(&name), STUCK);
+                stuck.insert(Arc::clone(name), STUCK);
             }
+            has_evicted |= removed > 0;
             tracing::debug!(tenant = %name, bytes, removed, "removed tasks before their time");
         }
-        let usage = store.usage().await?;
+        if has_evicted {
+            usage = store.usage().await?;
+        }
         for account in accounts {
             let stored = usage.iter().find(|of| Some(&of.name) == account.name.as_ref()).map_or(0, |of| of.bytes);
             account.note_stored(stored);

@@ -3,6 +3,7 @@
 
 use super::Answer;
 use crate::clock::Timestamp;
+use crate::tenant::Quota;
 use std::sync::Arc;
 
 /// A component is kept in pieces of so many bytes: a large one never holds up other writes.
@@ -58,6 +59,32 @@ pub struct PluginQuota {
 impl PluginQuota {
     /// No limit.
     pub const NONE: Self = Self { versions: u32::MAX, bytes: u64::MAX };
+
+    /// Whether a tenant that keeps so many versions with so many bytes has room for one of this size.
+    ///
+    /// # Errors
+    /// What it has, and may have.
+    pub fn check(self, tenant: &str, versions: u64, bytes: u64, size: u64) -> Result<(), String> {
+        if versions >= self.versions.into() {
+            return Err(format!(
+                "{tenant} has {versions} versions of plugins, and may have {}: remove some",
+                self.versions
+            ));
+        }
+        match bytes.saturating_add(size) <= self.bytes {
+            true => Ok(()),
+            false => Err(format!(
+                "the plugins of {tenant} take {bytes} bytes and this one has {size}, and all may take {}: remove some",
+                self.bytes
+            )),
+        }
+    }
+}
+
+impl From<&Quota> for PluginQuota {
+    fn from(quota: &Quota) -> Self {
+        Self { versions: quota.plugins, bytes: quota.plugin_bytes }
+    }
 }
 
 /// Whether a route takes and starts tasks.

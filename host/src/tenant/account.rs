@@ -182,15 +182,7 @@ mod tests {
         let ledger = Ledger::new(Arc::default());
         let account = ledger.account(Some("acme"));
         let quota = Quota { cpu_per_minute: Some(budget), ..Quota::default() };
-        account.apply(&Tenant {
-            name: "acme".into(),
-            prefix: "/acme".into(),
-            members: Default::default(),
-            admins: Default::default(),
-            viewers: Default::default(),
-            weight: 3,
-            quota,
-        });
+        account.apply(&Tenant::with("acme", 3, quota));
         assert_eq!(account.weight(), 3);
         account
     }

@@ -146,15 +146,7 @@ impl Side {
 }
 
 fn tenant(name: &str, quota: Quota) -> Arc<Tenant> {
-    Arc::new(Tenant {
-        name: name.into(),
-        prefix: format!("/{name}"),
-        members: Default::default(),
-        admins: Default::default(),
-        viewers: Default::default(),
-        weight: 1,
-        quota,
-    })
+    Tenant::with(name, 1, quota)
 }
 
 fn limited(cpu_per_minute: Duration) -> Quota {

@@ -51,15 +51,7 @@ impl Guest {
 }
 
 fn tenant(name: &str, weight: u32, cpu_per_minute: Option<Duration>) -> Arc<Tenant> {
-    Arc::new(Tenant {
-        name: name.into(),
-        prefix: format!("/{name}"),
-        members: Default::default(),
-        admins: Default::default(),
-        viewers: Default::default(),
-        weight,
-        quota: Quota { cpu_per_minute, ..Quota::default() },
-    })
+    Tenant::with(name, weight, Quota { cpu_per_minute, ..Quota::default() })
 }
 
 /// Two accounts with these weights.

@@ -100,10 +100,10 @@ pub async fn act(State(api): State<Api>, Path(action): Path<String>, request: Re
 /// The tasks that the action is for, and whether there are more.
 async fn found(api: &Api, action: Action, query: Query, manager: &Manager) -> Result<(Vec<Task>, bool), Problem> {
     let query = Arc::new(query);
-    let reader = match manager.role.is_bound() {
+    let reader = match manager.role.bound_to() {
         // It may read all of its tenant's tasks, and few others.
-        true => Reader::Caller(manager.principal.clone()),
-        false => Reader::Everything,
+        Some(_) => Reader::Caller(manager.principal.clone()),
+        None => Reader::Everything,
     };
     let (mut tasks, mut after) = (Vec::new(), None);
     loop {

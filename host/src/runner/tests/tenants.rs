@@ -8,18 +8,6 @@ use crate::tenant::{Quota, Tenant};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn tenant(name: &str, weight: u32, quota: Quota) -> Arc<Tenant> {
-    Arc::new(Tenant {
-        name: name.into(),
-        prefix: format!("/{name}"),
-        members: Default::default(),
-        admins: Default::default(),
-        viewers: Default::default(),
-        weight,
-        quota,
-    })
-}
-
 /// Everything that the host has.
 fn open_quota() -> Quota {
     Quota { running: 1000, waiting: 100_000, ..Quota::NONE }
@@ -49,7 +37,7 @@ impl World {
 
 #[tokio::test(start_paused = true)]
 async fn who_queues_ten_thousand_holds_nobody_up() {
-    let world = World::with_tenants(2, &[tenant("a", 1, open_quota()), tenant("b", 1, open_quota())]);
+    let world = World::with_tenants(2, &[Tenant::with("a", 1, open_quota()), Tenant::with("b", 1, open_quota())]);
     let flood = world.of_tenant("a", "a:flood", vec![50; 2_000]);
     let probe = world.of_tenant("b", "b:probe", vec![1; 20]);
     // Without checks of the whole store at each: there are thousands.
@@ -70,7 +58,7 @@ async fn who_queues_ten_thousand_holds_nobody_up() {
 
 #[tokio::test(start_paused = true)]
 async fn slots_are_shared_by_weight_whatever_tasks_take() {
-    let world = World::with_tenants(4, &[tenant("a", 3, open_quota()), tenant("b", 1, open_quota())]);
+    let world = World::with_tenants(4, &[Tenant::with("a", 3, open_quota()), Tenant::with("b", 1, open_quota())]);
     // b's tasks take three times as long: by number it gets a ninth, by time a third of what a gets.
     let (a, b) = (world.of_tenant("a", "a:x", vec![10; 4_000]), world.of_tenant("b", "b:x", vec![30; 4_000]));
     for _ in 0..3_000 {
@@ -86,7 +74,7 @@ async fn slots_are_shared_by_weight_whatever_tasks_take() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_saves_up() {
-    let world = World::with_tenants(1, &[tenant("a", 1, open_quota()), tenant("b", 1, open_quota())]);
+    let world = World::with_tenants(1, &[Tenant::with("a", 1, open_quota()), Tenant::with("b", 1, open_quota())]);
     let (a, b) = (world.of_tenant("a", "a:x", vec![10; 900]), world.of_tenant("b", "b:x", vec![10; 900]));
     for _ in 0..400 {
         world.runner.submit(&a.loaded, super::world::invocation(), None).await.expect("is taken");
@@ -105,7 +93,7 @@ async fn nobody_saves_up() {
 #[tokio::test(start_paused = true)]
 async fn a_tenant_runs_and_queues_as_many_as_its_quota_says() {
     let quota = Quota { running: 2, waiting: 3, ..Quota::default() };
-    let world = World::with_tenants(1000, &[tenant("a", 1, quota)]);
+    let world = World::with_tenants(1000, &[Tenant::with("a", 1, quota)]);
     let (x, y) = (world.of_tenant("a", "a:x", vec![10; 9]), world.of_tenant("a", "a:y", vec![10; 9]));
     world.submit_many(&x, 3).await;
     world.submit_many(&y, 2).await;
@@ -124,7 +112,7 @@ async fn a_tenant_runs_and_queues_as_many_as_its_quota_says() {
 #[tokio::test(start_paused = true)]
 async fn memory_of_running_tasks_is_bounded_and_one_task_always_runs() {
     let quota = Quota { memory: 5 << 19, ..Quota::default() };
-    let world = World::with_tenants(1000, &[tenant("a", 1, quota)]);
+    let world = World::with_tenants(1000, &[Tenant::with("a", 1, quota)]);
     let x = world.of_tenant("a", "a:x", vec![10; 9]);
     world.submit_many(&x, 3).await;
     assert_eq!(world.runner.used(Some("a")).running, 2, "2.5 MiB hold two of 1 MiB");
@@ -135,7 +123,7 @@ async fn memory_of_running_tasks_is_bounded_and_one_task_always_runs() {
 #[tokio::test(start_paused = true)]
 async fn who_has_used_up_its_cpu_time_waits_and_goes_on() {
     let quota = Quota { cpu_per_minute: Some(Duration::from_secs(30)), ..Quota::default() };
-    let world = World::with_tenants(1000, &[tenant("a", 1, quota), tenant("b", 1, Quota::default())]);
+    let world = World::with_tenants(1000, &[Tenant::with("a", 1, quota), Tenant::with("b", 1, Quota::default())]);
     let (a, b) = (world.of_tenant("a", "a:x", vec![10; 9]), world.of_tenant("b", "b:x", vec![10; 9]));
     let account = world.runner.0.options.ledger.account(Some("a"));
     account.charge(Duration::from_secs(30) + Duration::from_millis(100));
@@ -156,11 +144,11 @@ async fn who_has_used_up_its_cpu_time_waits_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_quota_takes_effect_at_once() {
     let one = Quota { running: 1, ..Quota::default() };
-    let world = World::with_tenants(1000, &[tenant("a", 1, one.clone())]);
+    let world = World::with_tenants(1000, &[Tenant::with("a", 1, one.clone())]);
     let x = world.of_tenant("a", "a:x", vec![100; 9]);
     world.submit_many(&x, 3).await;
     assert_eq!(x.guests.running(), 1);
-    world.runner.0.options.ledger.apply(&[tenant("a", 1, Quota { running: 3, ..one })]);
+    world.runner.0.options.ledger.apply(&[Tenant::with("a", 1, Quota { running: 3, ..one })]);
     world.runner.refresh();
     world.settle().await;
     assert_eq!(x.guests.running(), 3);
@@ -168,7 +156,7 @@ async fn a_changed_quota_takes_effect_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn bodies_leave_room_for_others() {
-    let world = World::with_tenants(1000, &[tenant("a", 1, open_quota()), tenant("b", 1, open_quota())]);
+    let world = World::with_tenants(1000, &[Tenant::with("a", 1, open_quota()), Tenant::with("b", 1, open_quota())]);
     let lanes = &world.runner.0.lanes;
     let (a, b) = (world.of_tenant("a", "a:x", vec![]), world.of_tenant("b", "b:x", vec![]));
     let (a, b) = (lanes.of(&a.loaded.route), lanes.of(&b.loaded.route));

@@ -153,19 +153,7 @@ fn beyond(on: &Connection, new: &Plugin, most: PluginQuota) -> Result<Option<Str
     let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM plugins WHERE name >= ?1 AND name < ?2";
     let (versions, bytes): (i64, i64) =
         on.prepare_cached(sql)?.query_row((names.start, names.end), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (versions, bytes) = (unsigned(versions), unsigned(bytes));
-    let after = bytes.saturating_add(new.size);
-    Ok(if versions >= most.versions.into() {
-        Some(format!("{tenant} has {versions} versions of plugins, and may have {}: remove some", most.versions))
-    } else if after > most.bytes {
-        let size = new.size;
-        Some(format!(
-            "the plugins of {tenant} take {bytes} bytes and this one has {size}, and all may take {}: remove some",
-            most.bytes
-        ))
-    } else {
-        None
-    })
+    Ok(most.check(tenant, unsigned(versions), unsigned(bytes), new.size).err())
 }
 
 fn put_route(on: &Connection, route: &Revision, standing: Standing) -> Result<u64> {
