@@ -66,7 +66,7 @@ pub fn name(node: &Node) -> Result<String, String> {
 /// The name of a route: it stands in URLs, slots and logs. Clients take `.` and `..` in an URL for steps.
 pub fn route_name(node: &Node) -> Result<String, String> {
     let found = name(node)?;
-    let is_plain = !found.contains('/') && !found.contains(|c: char| c.is_control() || c.is_whitespace());
+    let is_plain = !found.contains(['/', '\\']) && !found.contains(|c: char| c.is_control() || c.is_whitespace());
     let short = found.rsplit(':').next().unwrap_or("");
     match is_plain && ![".", ".."].contains(&short) {
         true => Ok(found),
